@@ -1,0 +1,36 @@
+# Each target sets up .venv by itself: Python 3.11+, make and a network to PyPI are all that a machine needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORPUS ?= ../shared/corpora/avatars
+RUN ?= runs/avatars
+DATA ?= data/avatars
+
+.PHONY: setup demo test lint train clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed; name it with make PYTHON=python3.12'; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt
+	@touch $@
+
+demo: setup
+	$(BIN)/python app.py
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+
+# Every network of checkpoints/avatars, in order; an interrupted run goes on where it was.
+train: setup
+	$(BIN)/python -m training.prepare --corpus crema_d --root $(CORPUS) --out $(DATA)
+	$(BIN)/python -m training.train_all --data $(DATA) --run $(RUN) --out checkpoints/avatars
+
+clean:
+	rm -rf $(VENV)

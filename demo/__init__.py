@@ -1,0 +1,1 @@
+"""The browser demo: the only place that knows Gradio."""

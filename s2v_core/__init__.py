@@ -1,0 +1,27 @@
+"""Speech in; a face that says it, out (Si et al. 2021, arXiv 2107.04806).
+
+Names of tensors and sizes used everywhere: B batch, T audio samples, L CPC steps (100 Hz),
+N video frames, D feature size, H W pixels; ``audio (B, T)`` in [-1, 1], ``context (B, L, D)``,
+``mu (B, D_mu)`` emotion, ``nu (B, D_nu)`` identity, ``video (B, N, 3, H, W)`` in [-1, 1], RGB.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from s2v_core.engine import Speech2Video
+
+METHODS = ("speech2video", "sdfa", "s2f_sdfa")
+
+
+def load(model: str | Path = "checkpoints/avatars", device: str = "auto") -> Speech2Video:
+    """Load a model set (a folder of safetensors + config.json) ready to generate.
+
+    ``device`` is "auto" (CUDA, then Apple's MPS, then the CPU) or any torch device name.
+    Raises CheckpointError when the folder or a file in it is missing or does not fit.
+    """
+    from s2v_core.engine import Speech2Video  # torch is slow to import: only when it is needed
+
+    return Speech2Video.load(model, device)

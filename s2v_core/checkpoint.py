@@ -1,0 +1,61 @@
+"""Weights on disk: one folder a network, safetensors beside a config.json that describes it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from dacite import Config, DaciteError, from_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from s2v_core.errors import CheckpointError
+
+N = TypeVar("N", bound=nn.Module)
+C = TypeVar("C")
+
+
+def read_config(folder: str | Path, config_type: type[C]) -> C:
+    """Return the dataclass stored in ``folder/config.json``; unknown or missing keys are refused."""
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing; train it with make train, or fetch the whole repository.")
+    try:
+        return from_dict(config_type, json.loads(path.read_text()), Config(strict=True, cast=[tuple]))
+    except (DaciteError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} does not describe a {config_type.__name__}: {error}.") from None
+
+
+def load_network(folder: str | Path, network: type[N], config_type: type[Any]) -> N:
+    """Return ``network`` built from ``folder/config.json`` with the weights beside it, in eval mode.
+
+    Weights are stored as fp16 and come back as fp32. Raises CheckpointError when a file is missing
+    or damaged, or when the tensors are not exactly those of the network.
+    """
+    model = network(read_config(folder, config_type))
+    path = Path(folder) / "model.safetensors"
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing; train it with make train, or fetch the whole repository.")
+    try:
+        weights = load_file(path)
+        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path} does not hold a {network.__name__}'s weights: {reason}") from None
+    return model.eval()
+
+
+def save_network(folder: str | Path, model: nn.Module, config: Any) -> None:
+    """Write ``model``'s tensors (floats as fp16) and ``config`` into ``folder``."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        k: (v.to(torch.float16) if v.is_floating_point() else v).contiguous().cpu()
+        for k, v in model.state_dict().items()
+    }
+    save_file(tensors, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")

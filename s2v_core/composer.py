@@ -1,0 +1,99 @@
+"""Stage 2's generator: identity maps grown from nu, and a frame decoder fed with c_t and mu (Fig. 2b)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from s2v_core.decoder import FrameDecoder
+
+
+@dataclass(frozen=True)
+class ComposerConfig:
+    """Sizes of the composer; the defaults mirror the published SDFA decoder and VGG-16."""
+
+    height: int = 128
+    width: int = 96
+    fps: int = 25
+    context: int = 256
+    look: int = 0  # CPC steps heard before and after a frame's own; 0 is the paper's
+    speech: int = 256  # size of the frame's speech code
+    mu: int = 2048
+    nu: int = 4096
+    channels: tuple[int, ...] = (1024, 512, 256, 128, 64)
+    identity: tuple[int, ...] = (512, 512, 256, 128, 64)  # 4x3 to 64x48; four doublings (Fig. 2b)
+    teacher: tuple[int, ...] = (512, 512, 256, 128, 64)  # pool5 to pool1 of the identity teacher
+
+    @property
+    def window(self) -> int:
+        """CPC steps that a frame hears."""
+        return 100 // self.fps + 2 * self.look
+
+
+class IdentityBranch(nn.Module):
+    """Grows nu into identity maps, each from the one before, twice as high and wide.
+
+    A 1x1 convolution aligns every map with the same scale of the identity teacher, for D_id.
+    """
+
+    def __init__(self, config: ComposerConfig) -> None:
+        super().__init__()
+        first, *rest = config.identity
+        start = (config.height // 32, config.width // 32)
+        self.start = _grown(nn.ConvTranspose2d(config.nu, first, start, bias=False), first)
+        self.doublings = nn.ModuleList(
+            _grown(nn.ConvTranspose2d(c_in, c_out, 4, 2, 1, bias=False), c_out)
+            for c_in, c_out in zip(config.identity, rest, strict=False)
+        )
+        self.align = nn.ModuleList(
+            nn.Conv2d(c_in, c_out, 1)
+            for c_in, c_out in zip(config.identity, config.teacher, strict=False)
+        )
+
+    def forward(self, nu: Tensor) -> list[Tensor]:
+        """Return the identity maps of ``nu (B, D_nu)``: (B, C, H/32, W/32) first, each then doubled."""
+        maps = [self.start(nu[:, :, None, None])]
+        for double in self.doublings:
+            maps.append(double(maps[-1]))
+        return maps
+
+    def aligned(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Return the maps in the teacher's channels, what D_id judges (equation 4)."""
+        return [align(m) for align, m in zip(self.align, maps, strict=True)]
+
+
+class Composer(nn.Module):
+    """Turns speech windows, mu and nu into frames."""
+
+    def __init__(self, config: ComposerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.identity = IdentityBranch(config)
+        self.listen = nn.Sequential(
+            nn.Flatten(2), nn.Linear(config.window * config.context, config.speech), nn.ReLU()
+        )
+        self.decoder = FrameDecoder(
+            config.speech + config.mu, config.channels, config.identity, config.height, config.width
+        )
+
+    def frames(self, windows: Tensor, mu: Tensor, maps: Sequence[Tensor]) -> Tensor:
+        """Return frames (B, F, 3, H, W) in [-1, 1].
+
+        ``windows (B, F, W, D)`` from cpc.context_windows, ``mu (B, D_mu)`` and the clip's identity
+        ``maps``.
+        """
+        emotion = mu.unsqueeze(1).expand(-1, windows.shape[1], -1)
+        code = torch.cat([self.listen(windows), emotion], dim=-1)  # c_t (+) mu
+        return self.decoder(code, maps)
+
+    def forward(self, windows: Tensor, mu: Tensor, nu: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return frames (B, F, 3, H, W) and the clip's identity maps."""
+        maps = self.identity(nu)
+        return self.frames(windows, mu, maps), maps
+
+
+def _grown(layer: nn.Module, channels: int) -> nn.Sequential:
+    return nn.Sequential(layer, nn.BatchNorm2d(channels), nn.ReLU())

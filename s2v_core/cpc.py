@@ -1,0 +1,98 @@
+"""Contrastive predictive coding: the causal speech encoder (van den Oord et al. 2018)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from s2v_core.audio import SAMPLE_RATE
+
+KERNELS, STRIDES, PADDINGS = (10, 8, 4, 4, 4), (5, 4, 2, 2, 2), (3, 2, 1, 1, 1)
+HOP = 160  # samples a step: the product of STRIDES
+STEPS_PER_SECOND = SAMPLE_RATE // HOP  # 100
+
+
+@dataclass(frozen=True)
+class CPCConfig:
+    """Sizes of the encoder; the defaults are the paper's (512 and 256)."""
+
+    channels: tuple[int, ...] = (512,) * 5  # of the five convolutions; the last is the size of z_t
+    context: int = 256  # size of c_t
+    first_bias: bool = True  # as CPC_audio; speech is so soft (0.01 to 0.1 of full scale) that the
+    # norm sees little but this bias, and a short training does better without it
+
+
+class ChannelNorm(nn.Module):
+    """Normalises every time step over its channels, so that no step hears another.
+
+    The form of the published CPC_audio encoder: unbiased variance, one weight and bias a channel.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1, channels, 1))
+        self.bias = nn.Parameter(torch.zeros(1, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x (B, C, L)`` with mean 0 and variance 1 over C, scaled and shifted."""
+        mean = x.mean(1, keepdim=True)
+        variance = x.var(1, keepdim=True)
+        return (x - mean) * torch.rsqrt(variance + 1e-5) * self.weight + self.bias
+
+
+class CPC(nn.Module):
+    """Strided convolutions give z_t every 10 ms; a GRU sums up all z up to t as c_t."""
+
+    def __init__(self, config: CPCConfig) -> None:
+        super().__init__()
+        channels = [1, *config.channels]
+        self.encoder = nn.Sequential(*(
+            layer
+            for c_in, c_out, kernel, stride, padding in zip(
+                channels, channels[1:], KERNELS, STRIDES, PADDINGS, strict=False)
+            for layer in (nn.Conv1d(c_in, c_out, kernel, stride, padding), ChannelNorm(c_out), nn.ReLU())
+        ))
+        if not config.first_bias:
+            self.encoder[0].register_parameter("bias", None)
+        self.autoregressor = nn.GRU(config.channels[-1], config.context, batch_first=True)
+
+    def forward(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Return latents z (B, L, H) and context c (B, L, D), L = T // 160.
+
+        ``audio (B, T)`` is 16 kHz in [-1, 1]; the tail shorter than a step is left out.
+        """
+        n_steps = audio.shape[1] // HOP
+        latents = self.encoder(audio[:, None, : n_steps * HOP]).transpose(1, 2)  # (B, L, H)
+        context, _ = self.autoregressor(latents)
+        return latents, context
+
+
+def summarise(context: Tensor, form: str) -> Tensor:
+    """Return omega, the speech's summary vector, from ``context (B, L, D)``.
+
+    ``form`` "last" is the paper's c_T (Fig. 2a), (B, D); "stats" is the mean and the standard
+    deviation over time, (B, 2 D), which forgets neither the start of a long speech nor hears only
+    the silence at its end.
+    """
+    if form == "last":
+        return context[:, -1]
+    if form == "stats":
+        return torch.cat([context.mean(1), context.std(1)], dim=1)
+    raise ValueError(f"omega is 'last' or 'stats', not {form!r}")
+
+
+def context_windows(context: Tensor, n_frames: int, look: int, fps: int) -> Tensor:
+    """Return what the decoder hears at every frame: (B, n_frames, W, D) of ``context (B, L, D)``.
+
+    A frame's window is its own steps and ``look`` more on each side, W = 100 / fps + 2 look; the
+    ends are padded with the first and the last step. ``look`` 0 is the paper's c at frame t.
+    """
+    steps = STEPS_PER_SECOND // fps  # 4 at 25 fps, exactly
+    missing = max(0, n_frames * steps - context.shape[1])
+    before = context[:, :1].expand(-1, look, -1)
+    after = context[:, -1:].expand(-1, look + missing, -1)
+    padded = torch.cat([before, context, after], dim=1)
+    windows = padded.unfold(1, steps + 2 * look, steps)  # (B, >= n_frames, D, W)
+    return windows[:, :n_frames].transpose(2, 3)

@@ -1,0 +1,27 @@
+"""What a person can get wrong: each error says what is wrong and what to do, in one line."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A problem that the person can mend; its text is shown as it is, without a traceback."""
+
+
+class AudioError(UserError):
+    """The speech cannot be used: no such file, not audio, silent or too short."""
+
+
+class FaceError(UserError):
+    """The reference picture cannot be used: unreadable, or no face in it."""
+
+
+class MicrophoneError(UserError):
+    """The local microphone cannot be used."""
+
+
+class CheckpointError(UserError):
+    """The weights are missing, damaged or of another model."""
+
+
+class OutputError(UserError):
+    """The result cannot be written where it was asked for."""

@@ -1,0 +1,46 @@
+"""The two students of stage 1: they hear only the voice and recall emotion and identity (Fig. 2a)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class StudentsConfig:
+    """Sizes of the students; ``mu`` and ``nu`` are the teachers' (2,048 and 4,096 as published)."""
+
+    omega: int = 256
+    hidden: int = 1024
+    mu: int = 2048
+    nu: int = 4096
+    summary: str = "last"  # omega = c_T (Fig. 2a); "stats" is the other form of cpc.summarise
+
+
+class Students(nn.Module):
+    """S_emo and S_id, two multi-layer perceptrons on omega, trained together (equation 2)."""
+
+    def __init__(self, config: StudentsConfig) -> None:
+        super().__init__()
+        self.s_emo = _perceptron(config.omega, config.hidden, config.mu)
+        self.s_id = _perceptron(config.omega, config.hidden, config.nu)
+
+    def forward(self, omega: Tensor) -> tuple[Tensor, Tensor]:
+        """Return emotion mu (B, D_mu) and identity nu (B, D_nu), each of unit mean square.
+
+        Equation 2 fixes the vectors only up to their length, so they are normalised here once.
+        """
+        return unit(self.s_emo(omega)), unit(self.s_id(omega))
+
+
+def unit(x: Tensor) -> Tensor:
+    """Return ``x (..., D)`` scaled to unit mean square (its L2-normalised form times sqrt D)."""
+    return F.normalize(x, dim=-1) * x.shape[-1] ** 0.5
+
+
+def _perceptron(c_in: int, hidden: int, c_out: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.LayerNorm(c_in), nn.Linear(c_in, hidden), nn.ReLU(), nn.Dropout(0.3), nn.Linear(hidden, c_out)
+    )

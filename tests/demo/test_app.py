@@ -1,0 +1,26 @@
+"""app.py, without its model."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+import app
+import s2v_core
+from s2v_core.errors import CheckpointError
+
+
+def test_missing_weights_are_one_line_and_exit_2(monkeypatch, capsys):
+    def load(*_: object) -> None:
+        raise CheckpointError("checkpoints/avatars has no speech2video.safetensors.")
+
+    monkeypatch.setattr(s2v_core, "load", load)
+    assert app.main() == 2
+    assert capsys.readouterr().err == "checkpoints/avatars has no speech2video.safetensors.\n"
+
+
+def test_the_page_is_launched_on_the_model(monkeypatch, fake_model):
+    launched = {}
+    monkeypatch.setattr(s2v_core, "load", lambda *_: fake_model)
+    monkeypatch.setattr(gr.Blocks, "launch", lambda _, **settings: launched.update(settings))
+    assert app.main() == 0
+    assert launched["run_history"] is False

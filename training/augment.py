@@ -1,0 +1,59 @@
+"""Voices as other microphones, rooms and levels would have given them, so that a laptop works too."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchaudio import functional as AF
+
+from s2v_core.audio import SAMPLE_RATE
+
+
+def augment(audio: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return ``audio (T,)`` with a random room, colour, noise and level; same length and timing."""
+    if rng.random() < 0.4:
+        audio = room(audio, decay=rng.uniform(0.05, 0.35), wet=rng.uniform(0.1, 0.5), rng=rng)
+    if rng.random() < 0.7:
+        audio = colour(audio, rng)
+    if rng.random() < 0.7:
+        audio = noise(audio, snr_db=rng.uniform(12, 45), rng=rng)
+    return level(audio, peak_db=rng.uniform(-24, -1))
+
+
+def room(audio: Tensor, decay: float, wet: float, rng: np.random.Generator) -> Tensor:
+    """Add the echo of a room whose sound falls by 60 dB in ``decay`` seconds."""
+    time = torch.arange(int(decay * SAMPLE_RATE)) / SAMPLE_RATE
+    tail = torch.from_numpy(rng.standard_normal(len(time))).float() * 10 ** (-3 * time / decay)
+    echo = AF.fftconvolve(audio, tail / tail.norm())[: len(audio)]
+    return audio + wet * echo
+
+
+def colour(audio: Tensor, rng: np.random.Generator) -> Tensor:
+    """Raise or lower two random bands by up to 9 dB and cut the lowest, as a small microphone does."""
+    for _ in range(2):
+        centre = float(np.exp(rng.uniform(math.log(200), math.log(6000))))
+        audio = AF.equalizer_biquad(audio, SAMPLE_RATE, centre, rng.uniform(-9, 9), Q=0.7)
+    return AF.highpass_biquad(audio, SAMPLE_RATE, rng.uniform(30, 150))
+
+
+def noise(audio: Tensor, snr_db: float, rng: np.random.Generator) -> Tensor:
+    """Add noise whose spectrum falls by a random slope, ``snr_db`` below the speech's power."""
+    spectrum = np.fft.rfft(rng.standard_normal(len(audio)))
+    frequency = np.maximum(np.fft.rfftfreq(len(audio), 1 / SAMPLE_RATE), 50)
+    shaped = np.fft.irfft(spectrum * frequency ** -rng.uniform(0, 1), len(audio))
+    hiss = torch.from_numpy(shaped).float()
+    gain = audio.square().mean().sqrt() / hiss.square().mean().sqrt() * 10 ** (-snr_db / 20)
+    return audio + gain * hiss
+
+
+def level(audio: Tensor, peak_db: float) -> Tensor:
+    """Return ``audio`` with its peak at ``peak_db`` dBFS."""
+    return audio / audio.abs().max().clamp_min(1e-4) * 10 ** (peak_db / 20)
+
+
+def other_voice(audio: Tensor, ratio: float) -> Tensor:
+    """Play ``audio`` ``ratio`` times as fast: higher or lower, as from a smaller or larger speaker."""
+    return AF.resample(audio, int(SAMPLE_RATE * ratio), SAMPLE_RATE)

@@ -1,0 +1,101 @@
+"""Stage 0: train the CPC speech encoder by predicting its own future.
+
+    python -m training.cpc --config training/configs/avatars/cpc.yaml --data data/avatars --run runs/avatars
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from s2v_core import checkpoint
+from s2v_core.cpc import CPC, CPCConfig
+from training import losses, settings
+from training.augment import augment, other_voice
+from training.data import Clips
+from training.loop import prepared, run
+from training.settings import Schedule
+
+
+@dataclass(frozen=True)
+class CPCSettings:
+    """Stage 0's settings; window and steps ahead are the original paper's."""
+
+    model: CPCConfig
+    schedule: Schedule
+    window: int = 20_480  # samples, 128 steps
+    ahead: int = 12  # K, steps predicted
+    rivals: int = 128  # negatives from other sequences, beside those of the same sequence
+
+
+class Predictive(nn.Module):
+    """The encoder with its K linear predictors W_k, which only training needs."""
+
+    def __init__(self, config: CPCConfig, ahead: int) -> None:
+        super().__init__()
+        self.cpc = CPC(config)
+        self.predictors = nn.ModuleList(
+            nn.Linear(config.context, config.channels[-1], bias=False) for _ in range(ahead)
+        )
+
+    def forward(self, audio: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the predictions W_k c_t (K times (B, L - k, H)) and the latents (B, L, H)."""
+        latents, context = self.cpc(audio)
+        return [w(context[:, :-k]) for k, w in enumerate(self.predictors, start=1)], latents
+
+
+class CPCTrainer:
+    """Draws windows of augmented speech and minimises InfoNCE."""
+
+    def __init__(self, config: CPCSettings, clips: Clips, accelerator: Accelerator) -> None:
+        self.config, self.schedule, self.accelerator = config, config.schedule, accelerator
+        self.speech = [clips.speech(i) for i in range(len(clips))]
+        network = Predictive(config.model, config.ahead)
+        self.network, self.adam, self.rate = prepared(
+            accelerator, network, config.schedule, torch.optim.Adam)  # as van den Oord et al.
+
+    def batch(self, step: int) -> Tensor:
+        """Return ``batch`` windows (B, T) of random clips, each in another voice, room and level."""
+        rng = np.random.default_rng((self.schedule.seed, step))
+        return torch.stack([self._window(rng) for _ in range(self.schedule.batch)])
+
+    def _window(self, rng: np.random.Generator) -> Tensor:
+        speech = self.speech[rng.integers(len(self.speech))]
+        speech = augment(other_voice(speech, rng.choice((0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2))), rng)
+        while len(speech) < self.config.window:
+            speech = torch.cat([speech, speech])
+        start = rng.integers(len(speech) - self.config.window + 1)
+        return speech[start : start + self.config.window]
+
+    def step(self, audio: Tensor, step: int) -> dict[str, float]:
+        """Update the encoder once on ``audio (B, T)``."""
+        predictions, latents = self.network(audio.to(self.accelerator.device))
+        every = latents.flatten(0, 1)
+        generator = torch.Generator().manual_seed(step)
+        others = every[torch.randint(len(every), (self.config.rivals,), generator=generator)]
+        loss, accuracy = losses.info_nce(predictions, latents, others)
+        self.adam.zero_grad()
+        self.accelerator.backward(loss)
+        self.adam.step()
+        self.rate.step()
+        return {"info_nce": loss.item(), "accuracy": accuracy.item()}
+
+
+def main() -> None:
+    """Train and export."""
+    args = settings.command_line(__doc__)
+    config = settings.read(args.config, CPCSettings, args.overrides)
+    torch.manual_seed(config.schedule.seed)
+    accelerator = Accelerator()
+    trainer = CPCTrainer(config, Clips.read(args.data, "train"), accelerator)
+    run(trainer, accelerator, args.run / "cpc")
+    checkpoint.save_network(args.run / "export" / "cpc", accelerator.unwrap_model(trainer.network).cpc,
+                            config.model)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""One loop for every network: steps, resuming, logging and stopping on NaN."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from tqdm import tqdm
+
+from training.settings import Schedule
+
+
+class Trainer(Protocol):
+    """What the loop needs of a network's trainer."""
+
+    schedule: Schedule
+
+    def batch(self, step: int) -> Any:
+        """Return step ``step``'s batch: a function of the seed and the step alone, so runs resume exactly."""
+
+    def step(self, batch: Any, step: int) -> dict[str, float]:
+        """Update the networks once and return what to log."""
+
+
+def prepared(accelerator: Accelerator, network: nn.Module, schedule: Schedule,
+             kind: type[Optimizer] = torch.optim.RMSprop) -> tuple[nn.Module, Optimizer, LambdaLR]:
+    """Return ``network``, its optimiser (the paper's RMSProp) and learning-rate schedule, prepared."""
+    network = network.to(memory_format=torch.channels_last)
+    updates = kind(network.parameters(), lr=schedule.learning_rate)
+    return accelerator.prepare(network, updates, LambdaLR(updates, lambda step: decay(step, schedule)))
+
+
+def decay(step: int, schedule: Schedule) -> float:
+    """Return the share of the learning rate at ``step``: 1, then linearly to 0 at the end."""
+    start = schedule.decay_from * schedule.steps
+    if step <= start:
+        return 1.0
+    return max(0.0, (schedule.steps - step) / (schedule.steps - start))
+
+
+def run(trainer: Trainer, accelerator: Accelerator, folder: Path) -> None:
+    """Train to the end of the schedule in ``folder``, from its last state if there is one.
+
+    Writes ``stats.jsonl`` (one line each 20 steps) and ``state/`` (every ``save_every`` steps).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    schedule, state = trainer.schedule, folder / "state"
+    start = _resume(accelerator, state)
+    bar = tqdm(range(start, schedule.steps), initial=start, total=schedule.steps, desc=folder.name)
+    began = time.perf_counter()
+    with (folder / "stats.jsonl").open("a") as log:
+        for step in bar:
+            stats = trainer.step(trainer.batch(step), step)
+            if not all(math.isfinite(value) for value in stats.values()):
+                raise FloatingPointError(f"{folder.name}: not a number at step {step}: {stats}")
+            if step % 20 == 0 or step == schedule.steps - 1:
+                line = {"step": step, "seconds": round(time.perf_counter() - began, 1), **stats}
+                log.write(json.dumps(line) + "\n")
+                log.flush()
+                bar.set_postfix({k.split("/")[0]: f"{v:.3f}" for k, v in list(stats.items())[:4]})
+            if (step + 1) % schedule.save_every == 0 or step == schedule.steps - 1:
+                _save(accelerator, state, step + 1)
+
+
+def _resume(accelerator: Accelerator, state: Path) -> int:
+    if not state.exists():
+        return 0
+    accelerator.load_state(str(state))
+    return json.loads((state / "step.json").read_text())
+
+
+def _save(accelerator: Accelerator, state: Path, step: int) -> None:
+    """Write the state beside the old one, then swap, so that a kill never leaves half a state."""
+    new = state.with_name("state.new")
+    shutil.rmtree(new, ignore_errors=True)
+    accelerator.save_state(str(new))
+    (new / "step.json").write_text(json.dumps(step))
+    shutil.rmtree(state, ignore_errors=True)
+    new.rename(state)

@@ -1,0 +1,82 @@
+"""Every loss as a pure function of tensors, named by its equation in the paper.
+
+The paper's formulas are lost in the copies that exist; each function says which reading it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def info_nce(predictions: Sequence[Tensor], latents: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Contrastive predictive coding (van den Oord et al. 2018, equation 4), averaged over the steps.
+
+    ``predictions[k - 1] (B, L - k, H)`` is W_k c_t for z_{t+k}; ``latents (B, L, H)`` holds every
+    z, the true one and its rivals within the sequence; ``others (M, H)`` are rivals from elsewhere.
+    Returns the cross-entropy and the accuracy of naming the true z.
+    """
+    losses, hits = [], []
+    for k, prediction in enumerate(predictions, start=1):
+        length = prediction.shape[1]
+        own = prediction @ latents.transpose(1, 2)  # (B, L - k, L)
+        scores = torch.cat([own, prediction @ others.T], dim=-1).flatten(0, 1)
+        scores = scores / latents.shape[-1] ** 0.5
+        target = torch.arange(k, k + length, device=scores.device).repeat(len(latents))
+        losses.append(F.cross_entropy(scores, target))
+        hits.append((scores.argmax(-1) == target).float().mean())
+    return torch.stack(losses).mean(), torch.stack(hits).mean()
+
+
+def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Equation 3: softmax cross-entropy of the student's against the teacher's normalised vector.
+
+    Both (B, D), L2-normalised here (the bars of equation 2). A temperature of 1 / sqrt(D) undoes
+    what normalising does to the size of the entries; at 1 the softmax is all but uniform.
+    """
+    target = F.softmax(F.normalize(teacher, dim=-1) / temperature, dim=-1)
+    guess = F.log_softmax(F.normalize(student, dim=-1) / temperature, dim=-1)
+    return -(target * guess).sum(-1).mean()
+
+
+def lsgan(scores: Tensor | Sequence[Tensor], target: float) -> Tensor:
+    """Least-squares GAN term: mean of (score - target)^2; several scales are averaged (equations 4-6)."""
+    if isinstance(scores, Tensor):
+        return (scores - target).square().mean()
+    return torch.stack([lsgan(s, target) for s in scores]).mean()
+
+
+def similarity(fake: Tensor, real: Tensor, upper: float = 1.0, lower: float = 0.0) -> Tensor:
+    """Equation 8: mean absolute difference of the pixels, with a weight for each half of the frame.
+
+    ``fake``, ``real (..., H, W)``. The paper argues for the upper half alone (1, 0); SDFA uses the
+    lower (0, 1). Each half's term is a mean over that half.
+    """
+    half = fake.shape[-2] // 2
+    difference = (fake - real).abs()
+    return upper * difference[..., :half, :].mean() + lower * difference[..., half:, :].mean()
+
+
+def gradient(fake: Tensor, real: Tensor) -> Tensor:
+    """Equation 9: mean absolute difference of the Sobel gradients of the smoothed frames.
+
+    ``fake``, ``real (M, 3, H, W)``; the smoothing filter is a 5x5 Gaussian of sigma 1 (fact sheet
+    7.5, point 22). Both filters are linear, so they are applied to the difference once.
+    """
+    channels = fake.shape[1]
+    offsets = torch.arange(-2.0, 3.0, device=fake.device)
+    bell = torch.exp(-offsets.square() / 2)
+    bell = bell / bell.sum()
+    sobel = torch.tensor([[1.0, 2, 1], [-1, 0, 1]], device=fake.device)  # smooth and differentiate
+
+    def separable(x: Tensor, down: Tensor, across: Tensor) -> Tensor:
+        x = F.conv2d(x, down.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+        return F.conv2d(x, across.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+
+    smooth = separable(fake - real, bell, bell)
+    horizontal = separable(smooth, sobel[0], sobel[1])
+    vertical = separable(smooth, sobel[1], sobel[0])
+    return horizontal.abs().mean() + vertical.abs().mean()

@@ -1,0 +1,65 @@
+"""Settings: a small YAML file read into a frozen dataclass, with --set key=value on top."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from dacite import Config, DaciteError, from_dict
+
+from s2v_core.errors import UserError
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a network trains."""
+
+    steps: int
+    batch: int
+    learning_rate: float = 1e-4  # the paper's figures are lost; SDFA's (fact sheet 7.5, point 24)
+    decay_from: float = 0.5  # share of the steps after which the rate falls linearly to 0; 1: never
+    warmup: int = 0  # first steps without the discriminators; 0 is the paper's
+    save_every: int = 500
+    seed: int = 0
+
+
+def read(path: Path, settings: type[S], overrides: Sequence[str] = ()) -> S:
+    """Return the ``settings`` dataclass in the YAML file at ``path``, with "a.b=value" overrides.
+
+    Unknown, missing or wrongly typed keys are errors that name the key.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such settings file; see training/configs.")
+    values = yaml.safe_load(path.read_text()) or {}
+    for override in overrides:
+        _assign(values, override)
+    try:
+        return from_dict(settings, values, Config(strict=True, cast=[tuple, float]))
+    except DaciteError as error:
+        raise UserError(f"{path}: {error}.") from None
+
+
+def _assign(values: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    if not separator:
+        raise UserError(f"--set {override}: write it as key=value, for example schedule.steps=100.")
+    *parents, leaf = key.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+    values[leaf] = yaml.safe_load(value)
+
+
+def command_line(description: str) -> argparse.Namespace:
+    """Parse what every trainer's command line takes: --config, --data, --run and --set."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="a YAML file of training/configs")
+    parser.add_argument("--data", type=Path, required=True, help="folder made by training.prepare")
+    parser.add_argument("--run", type=Path, required=True, help="folder of all networks of this run")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+    return parser.parse_args()
