@@ -24,6 +24,7 @@ class Students(nn.Module):
 
     def __init__(self, config: StudentsConfig) -> None:
         super().__init__()
+        self.config = config
         self.s_emo = _perceptron(config.omega, config.hidden, config.mu)
         self.s_id = _perceptron(config.omega, config.hidden, config.nu)
 

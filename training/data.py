@@ -60,4 +60,4 @@ class Clips:
 
 def pixels(frames: np.ndarray) -> Tensor:
     """Return frames (..., H, W, 3) uint8 as (..., 3, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(frames)).movedim(-1, -3).float().div_(127.5).sub_(1)
+    return torch.from_numpy(np.array(frames)).movedim(-1, -3).float().div_(127.5).sub_(1)

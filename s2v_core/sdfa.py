@@ -1,0 +1,123 @@
+"""SDFA, the baseline that is given a still face (Vougioukas et al. 2019), and its voice-only variant.
+
+With skips it is the published generator. Without skips (S2F+SDFA) Speech2Face's face feature takes
+the place of the still's code, and no map of a picture reaches the decoder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from s2v_core.audio import SAMPLE_RATE
+from s2v_core.decoder import FrameDecoder
+
+CONVOLUTIONS = ((80, 16, 32), (4, 2, 1), (4, 2, 1), (4, 2, 1), (10, 5, 3))  # kernel, stride, padding
+WINDOW = SAMPLE_RATE // 5  # 0.2 s of speech for every frame
+
+
+@dataclass(frozen=True)
+class SDFAConfig:
+    """Sizes of the generator; the defaults are the published ones at 16 kHz."""
+
+    height: int = 128
+    width: int = 96
+    fps: int = 25
+    face: int = 0  # size of the face feature that replaces the still (S2F+SDFA); 0: a still
+    code: int = 128  # size of the identity code
+    audio: int = 16  # channels of the first audio convolution; each next one has twice as many
+    speech: int = 256  # size of the speech feature and of the GRU
+    noise: int = 10
+    noise_std: float = 0.6**0.5  # in training; the authors' inference uses 0.33
+    channels: tuple[int, ...] = (1024, 512, 256, 128, 64)  # 4x3 to 64x48
+
+
+class StillEncoder(nn.Module):
+    """The U-Net's contracting half: a still becomes a code and four maps for the decoder."""
+
+    def __init__(self, config: SDFAConfig) -> None:
+        super().__init__()
+        ends = [3, *reversed(config.channels)]
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(c_in, c_out, 4, 2, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU())
+            for c_in, c_out in zip(ends, ends[1:], strict=False)
+        )
+        size = (config.height // 32, config.width // 32)
+        self.code = nn.Conv2d(ends[-1], config.code, size, bias=False)
+
+    def forward(self, still: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the code (B, code) of ``still (B, 3, H, W)`` and its maps, smallest first.
+
+        The largest map (64x48) is not among them: the published decoder does not use it.
+        """
+        maps = []
+        for block in self.blocks:
+            still = block(still)
+            maps.append(still)
+        return torch.tanh(self.code(still).flatten(1)), maps[:0:-1]
+
+
+class SpeechEncoder(nn.Module):
+    """0.2 s of raw speech around every frame, then a two-layer GRU over the frames."""
+
+    def __init__(self, config: SDFAConfig) -> None:
+        super().__init__()
+        channels = [1] + [config.audio * 2**i for i in range(len(CONVOLUTIONS))]
+        self.convolutions = nn.Sequential(*(
+            layer
+            for c_in, c_out, shape in zip(channels, channels[1:], CONVOLUTIONS, strict=False)
+            for layer in (nn.Conv1d(c_in, c_out, *shape), nn.BatchNorm1d(c_out), nn.ReLU())
+        ))  # 3200 samples -> 200 -> 100 -> 50 -> 25 -> 5
+        self.feature = nn.Conv1d(channels[-1], config.speech, 5)
+        self.gru = nn.GRU(config.speech, config.speech, num_layers=2, batch_first=True)
+
+    def forward(self, windows: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the speech code (B, N, speech) of ``windows (B, N, 3200)`` and the GRU's state."""
+        features = self.feature(self.convolutions(windows.flatten(0, 1).unsqueeze(1)))
+        return self.gru(torch.tanh(features).squeeze(2).unflatten(0, windows.shape[:2]), state)
+
+
+class SDFA(nn.Module):
+    """The generator: identity, speech and noise codes side by side into the frame decoder."""
+
+    def __init__(self, config: SDFAConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.still = None if config.face else StillEncoder(config)
+        self.face = nn.Linear(config.face, config.code) if config.face else None
+        self.speech = SpeechEncoder(config)
+        self.noise = nn.GRU(config.noise, config.noise, batch_first=True)
+        sides = () if config.face else config.channels[:4]
+        code = config.speech + config.noise + config.code
+        self.decoder = FrameDecoder(code, config.channels, sides, config.height, config.width)
+
+    def identify(self, identity: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the identity code (B, code) and side maps of a still (B, 3, H, W) or face (B, face)."""
+        if self.face is not None:
+            return torch.tanh(self.face(identity)), []
+        return self.still(identity)
+
+    def noisy(self, clips: int, frames: int, std: float, state: Tensor | None = None,
+              generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Return smooth noise (clips, frames, noise) and the state it goes on from."""
+        device = next(self.parameters()).device
+        draw = torch.randn(clips, frames, self.config.noise, generator=generator).to(device)
+        noise, state = self.noise(std * draw, state)
+        return torch.tanh(noise), state
+
+    def frames(self, speech: Tensor, noise: Tensor, code: Tensor, maps: list[Tensor]) -> Tensor:
+        """Return frames (B, F, 3, H, W) in [-1, 1] from the codes ``(B, F, ...)`` and a clip's maps."""
+        identity = code.unsqueeze(1).expand(-1, speech.shape[1], -1)
+        return self.decoder(torch.cat([speech, noise, identity], dim=-1), maps)
+
+
+def speech_windows(audio: Tensor, n_frames: int, fps: int) -> Tensor:
+    """Return the 0.2 s around every frame: (B, n_frames, 3200) of ``audio (B, T)``, zeros outside."""
+    hop = SAMPLE_RATE // fps
+    margin = (WINDOW - hop) // 2  # window k is centred on frame k
+    missing = max(0, n_frames * hop - audio.shape[1])
+    padded = F.pad(audio, (margin, WINDOW - hop - margin + missing))
+    return padded.unfold(1, WINDOW, hop)[:, :n_frames]

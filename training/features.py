@@ -1,0 +1,90 @@
+"""What the frozen networks see and hear in every clip, worked out once for stages 1 and 2.
+
+    python -m training.features --config training/configs/avatars/features.yaml --data data/avatars --run runs/avatars
+
+RUN/features/NAME.safetensors holds for each clip:
+context.0 (L, D) of the clean speech, context.1.. of augmented copies (training clips only),
+emotion (N, D_mu) of every frame, identity (D_nu) of the first, map.0.. its pools, smallest first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from s2v_core import checkpoint
+from s2v_core.cpc import CPC, CPCConfig
+from training import settings
+from training.augment import augment
+from training.data import Clips
+from training.teachers import VGG, SENet, SENetConfig, VGGConfig
+
+
+@dataclass(frozen=True)
+class FeaturesSettings:
+    """How many augmented copies of each training clip are heard."""
+
+    copies: int = 4
+    seed: int = 0
+
+
+class Frozen:
+    """The frozen networks of a run: CPC and both teachers."""
+
+    def __init__(self, run: Path) -> None:
+        self.cpc = checkpoint.load_network(run / "export" / "cpc", CPC, CPCConfig)
+        self.identity = checkpoint.load_network(run / "export" / "teacher_identity", VGG, VGGConfig)
+        self.emotion = checkpoint.load_network(run / "export" / "teacher_emotion", SENet, SENetConfig)
+
+    def hear(self, speech: Tensor) -> Tensor:
+        """Return the context (L, D) of ``speech (T,)``."""
+        return self.cpc(speech[None])[1][0]
+
+    def see(self, frames: Tensor) -> dict[str, Tensor]:
+        """Return a clip's emotion, identity and maps from its ``frames (N, 3, H, W)``."""
+        first = frames[:1]
+        seen = {"emotion": self.emotion.feature(frames), "identity": self.identity.feature(first)[0]}
+        return seen | {f"map.{i}": m[0] for i, m in enumerate(self.identity.maps(first))}
+
+
+@torch.inference_mode()
+def extract(clips: Clips, run: Path, config: FeaturesSettings) -> None:
+    """Write the features of every clip that has none yet."""
+    frozen, folder = Frozen(run), run / "features"
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, row in enumerate(tqdm(clips.rows, desc="features", unit="clip")):
+        path = folder / f"{row.name}.safetensors"
+        if path.exists():
+            continue
+        rng = np.random.default_rng((config.seed, index))
+        speech = clips.speech(index)
+        copies = [speech]
+        if row.split == "train":
+            copies += [augment(speech, rng) for _ in range(config.copies)]
+        tensors = {f"context.{i}": frozen.hear(copy) for i, copy in enumerate(copies)}
+        tensors |= frozen.see(clips.frames(index))
+        save_file({k: v.half().contiguous() for k, v in tensors.items()}, path.with_suffix(".part"))
+        path.with_suffix(".part").rename(path)
+
+
+def read(run: Path, clips: Clips) -> list[dict[str, Tensor]]:
+    """Return the features of ``clips`` as float32, in their order."""
+    paths = [run / "features" / f"{row.name}.safetensors" for row in clips.rows]
+    return [{k: v.float() for k, v in load_file(path).items()} for path in paths]
+
+
+def main() -> None:
+    """Extract the features of all clips."""
+    args = settings.command_line(__doc__)
+    config = settings.read(args.config, FeaturesSettings, args.overrides)
+    extract(Clips.read(args.data), args.run, config)
+
+
+if __name__ == "__main__":
+    main()

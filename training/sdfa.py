@@ -1,0 +1,182 @@
+"""Train SDFA, or S2F+SDFA's skip-free form, with the published losses (Vougioukas et al. 2019).
+
+    python -m training.sdfa --config training/configs/avatars/sdfa.yaml --data data/avatars --run runs/avatars
+    python -m training.sdfa --config training/configs/avatars/s2f_sdfa.yaml --data data/avatars --run runs/avatars
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from s2v_core import checkpoint
+from s2v_core.sdfa import SDFA, SDFAConfig, speech_windows
+from s2v_core.speech2face import Speech2Face, Speech2FaceConfig
+from training import losses, settings
+from training.augment import augment
+from training.data import Clips
+from training.discriminators import Adversary, FrameDiscriminator, SequenceDiscriminator, SnippetSync
+from training.loop import prepared, run
+from training.settings import Schedule
+
+SNIPPET = 5  # frames that the sync discriminator sees, 0.2 s
+
+
+@dataclass(frozen=True)
+class SDFASettings:
+    """SDFA's settings; weights and rates as in the IJCV paper (fact sheet 1.8)."""
+
+    model: SDFAConfig
+    schedule: Schedule
+    name: str = "sdfa"  # of the exported network
+    discriminator: tuple[int, ...] = (64, 128, 256, 512, 1024)
+    frames: int = 5  # consecutive ones that are decoded, a multiple of 5
+    lambda_pixel: float = 600.0  # lower half
+    lambda_upper: float = 0.0  # the same on the upper half; 0 is the paper's
+    lambda_frame: float = 1.0
+    lambda_sync: float = 0.8
+    lambda_sequence: float = 0.2
+    slower: float = 0.1  # learning rate of the sync and sequence discriminators, as a share of G's
+
+
+class Batch(NamedTuple):
+    """What one step sees."""
+
+    windows: Tensor  # (B, N, 3200) speech up to the last decoded frame
+    start: Tensor  # (B,) the first decoded frame
+    identity: Tensor  # (B, 3, H, W) stills, or (B, face) features
+    real: Tensor  # (B, F, 3, H, W)
+
+
+class SDFATrainer:
+    """Trains the generator against the frame, sync and sequence discriminators."""
+
+    def __init__(self, config: SDFASettings, clips: Clips, voice: Speech2Face | None, accelerator: Accelerator
+                 ) -> None:
+        self.config, self.schedule, self.clips, self.accelerator = config, config.schedule, clips, accelerator
+        self.voice = voice
+        self.speech = [clips.speech(i) for i in range(len(clips))]
+        self.network, self.adam, self.rate = prepared(
+            accelerator, SDFA(config.model), config.schedule, torch.optim.Adam)
+        d, height, width = config.discriminator, config.model.height, config.model.width
+        frame = FrameDiscriminator(d, height, width, condition=voice is None)
+        sync, sequence = SnippetSync(d[:-1], height, width), SequenceDiscriminator(d, height, width)
+        adversary = partial(Adversary, accelerator=accelerator, schedule=config.schedule, kind=torch.optim.Adam)
+        self.d_frame = adversary(frame)
+        self.d_sync, self.d_sequence = adversary(sync, slower=config.slower), adversary(sequence, slower=config.slower)
+
+    def batch(self, step: int) -> Batch:
+        """Return ``batch`` clips, each with ``frames`` consecutive frames at a random place."""
+        rng = np.random.default_rng((self.schedule.seed, step))
+        picks = [int(i) for i in rng.integers(len(self.clips), size=self.schedule.batch)]
+        starts = [int(rng.integers(self.clips.rows[i].frames - self.config.frames + 1)) for i in picks]
+        speech = [augment(self.speech[i], rng) for i in picks]
+        longest = max(starts) + self.config.frames
+        windows = [self._windows(s, longest) for s in speech]
+        real = [self.clips.frames(i, slice(s, s + self.config.frames)) for i, s in zip(picks, starts, strict=True)]
+        return Batch(torch.stack(windows), torch.tensor(starts), self._identities(picks, speech), torch.stack(real))
+
+    def _windows(self, speech: Tensor, n_frames: int) -> Tensor:
+        return speech_windows(speech[None], n_frames, self.config.model.fps)[0]
+
+    @torch.no_grad()
+    def _identities(self, picks: list[int], speech: list[Tensor]) -> Tensor:
+        if self.voice is None:
+            return torch.stack([self.clips.frames(i, 0) for i in picks])
+        return torch.cat([self.voice(s[None]) for s in speech])
+
+    def step(self, batch: Batch, step: int) -> dict[str, float]:
+        """Update the discriminators, then the generator."""
+        batch = Batch(*(x.to(self.accelerator.device) for x in batch))
+        fake, heard = self._generate(batch)
+        adversarial = step >= self.schedule.warmup
+        stats = self._discriminators(batch, fake.detach(), heard) if adversarial else {}
+        c = self.config
+        terms = {"pixel": losses.similarity(fake, batch.real, c.lambda_upper, c.lambda_pixel)}
+        if adversarial:
+            terms |= self._adversarial(batch, fake, heard)
+        self.adam.zero_grad()
+        self.accelerator.backward(sum(terms.values()))
+        self.adam.step()
+        self.rate.step()
+        return {k: v.item() for k, v in terms.items()} | stats
+
+    def _generate(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return fake frames (B, F, 3, H, W) and the speech of their moments (B, F, 3200)."""
+        self.network.train()
+        sdfa = self.accelerator.unwrap_model(self.network)
+        code, maps = sdfa.identify(batch.identity)
+        speech, _ = sdfa.speech(batch.windows)
+        noise, _ = sdfa.noisy(*speech.shape[:2], self.config.model.noise_std)
+        at = batch.start[:, None] + torch.arange(self.config.frames, device=speech.device)  # (B, F)
+        rows = torch.arange(len(at), device=speech.device)[:, None]
+        return sdfa.frames(speech[rows, at], noise[rows, at], code, maps), batch.windows[rows, at]
+
+    def _discriminators(self, batch: Batch, fake: Tensor, heard: Tensor) -> dict[str, float]:
+        real, still = batch.real, self._still(batch)
+        middle, wrong = self._middle(heard), self._middle(heard).roll(1, 0)  # another clip's speech
+
+        def frame(d: nn.Module) -> Tensor:
+            return bce(d(real.flatten(0, 1), *still), 1.0) + bce(d(fake.flatten(0, 1), *still), 0.0)
+
+        def sync(d: nn.Module) -> Tensor:
+            fakes = bce(d(middle, self._snippets(fake)), 0.0) + bce(d(wrong, self._snippets(real)), 0.0)
+            return bce(d(middle, self._snippets(real)), 1.0) + 0.5 * fakes
+
+        return {
+            "d_frame": self.d_frame.learn(frame),
+            "d_sync": self.d_sync.learn(sync),
+            "d_sequence": self.d_sequence.learn(lambda d: bce(d(real), 1.0) + bce(d(fake), 0.0)),
+        }
+
+    def _adversarial(self, batch: Batch, fake: Tensor, heard: Tensor) -> dict[str, Tensor]:
+        c, still = self.config, self._still(batch)
+        return {
+            "frame": c.lambda_frame * bce(self.d_frame.judge(fake.flatten(0, 1), *still), 1.0),
+            "sync": c.lambda_sync * bce(self.d_sync.judge(self._middle(heard), self._snippets(fake)), 1.0),
+            "sequence": c.lambda_sequence * bce(self.d_sequence.judge(fake), 1.0),
+        }
+
+    def _still(self, batch: Batch) -> tuple[Tensor, ...]:
+        """The still that conditions the frame discriminator, once a frame; none without a picture."""
+        if self.voice is not None:
+            return ()
+        return (batch.identity.repeat_interleave(self.config.frames, 0),)
+
+    def _snippets(self, video: Tensor) -> Tensor:
+        """Cut (B, F, 3, H, W) into (B F / 5, 5, 3, H, W)."""
+        return video.unflatten(1, (-1, SNIPPET)).flatten(0, 1)
+
+    def _middle(self, heard: Tensor) -> Tensor:
+        """Return the speech (B F / 5, 3200) of every snippet's middle frame: its whole 0.2 s."""
+        return heard.unflatten(1, (-1, SNIPPET))[:, :, SNIPPET // 2].flatten(0, 1)
+
+
+def bce(scores: Tensor, target: float) -> Tensor:
+    """Binary cross-entropy of the scores (logits) with real 1 or fake 0: SDFA's GAN loss."""
+    return F.binary_cross_entropy_with_logits(scores, torch.full_like(scores, target))
+
+
+def main() -> None:
+    """Train and export."""
+    args = settings.command_line(__doc__)
+    config = settings.read(args.config, SDFASettings, args.overrides)
+    voice = None
+    if config.model.face:
+        voice = checkpoint.load_network(args.run / "export" / "speech2face", Speech2Face, Speech2FaceConfig)
+    torch.manual_seed(config.schedule.seed)
+    accelerator = Accelerator()
+    trainer = SDFATrainer(config, Clips.read(args.data, "train"), voice, accelerator)
+    run(trainer, accelerator, args.run / config.name)
+    checkpoint.save_network(args.run / "export" / config.name, accelerator.unwrap_model(trainer.network), config.model)
+
+
+if __name__ == "__main__":
+    main()
