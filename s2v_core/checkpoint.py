@@ -23,11 +23,17 @@ def read_config(folder: str | Path, config_type: type[C]) -> C:
     """Return the dataclass stored in ``folder/config.json``; unknown or missing keys are refused."""
     path = Path(folder) / "config.json"
     if not path.is_file():
-        raise CheckpointError(f"{path} is missing; train it with make train, or fetch the whole repository.")
+        raise CheckpointError(
+            f"{path} is missing; train it with make train, or fetch the whole repository."
+        )
     try:
-        return from_dict(config_type, json.loads(path.read_text()), Config(strict=True, cast=[tuple]))
+        return from_dict(
+            config_type, json.loads(path.read_text()), Config(strict=True, cast=[tuple])
+        )
     except (DaciteError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} does not describe a {config_type.__name__}: {error}.") from None
+        raise CheckpointError(
+            f"{path} does not describe a {config_type.__name__}: {error}."
+        ) from None
 
 
 def load_network(folder: str | Path, network: type[N], config_type: type[Any]) -> N:
@@ -39,13 +45,19 @@ def load_network(folder: str | Path, network: type[N], config_type: type[Any]) -
     model = network(read_config(folder, config_type))
     path = Path(folder) / "model.safetensors"
     if not path.is_file():
-        raise CheckpointError(f"{path} is missing; train it with make train, or fetch the whole repository.")
+        raise CheckpointError(
+            f"{path} is missing; train it with make train, or fetch the whole repository."
+        )
     try:
         weights = load_file(path)
-        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+        model.load_state_dict(
+            {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+        )
     except (SafetensorError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{path} does not hold a {network.__name__}'s weights: {reason}") from None
+        raise CheckpointError(
+            f"{path} does not hold a {network.__name__}'s weights: {reason}"
+        ) from None
     return model.eval()
 
 

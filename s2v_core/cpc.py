@@ -48,12 +48,19 @@ class CPC(nn.Module):
     def __init__(self, config: CPCConfig) -> None:
         super().__init__()
         channels = [1, *config.channels]
-        self.encoder = nn.Sequential(*(
-            layer
-            for c_in, c_out, kernel, stride, padding in zip(
-                channels, channels[1:], KERNELS, STRIDES, PADDINGS, strict=False)
-            for layer in (nn.Conv1d(c_in, c_out, kernel, stride, padding), ChannelNorm(c_out), nn.ReLU())
-        ))
+        self.encoder = nn.Sequential(
+            *(
+                layer
+                for c_in, c_out, kernel, stride, padding in zip(
+                    channels, channels[1:], KERNELS, STRIDES, PADDINGS, strict=False
+                )
+                for layer in (
+                    nn.Conv1d(c_in, c_out, kernel, stride, padding),
+                    ChannelNorm(c_out),
+                    nn.ReLU(),
+                )
+            )
+        )
         if not config.first_bias:
             self.encoder[0].register_parameter("bias", None)
         self.autoregressor = nn.GRU(config.channels[-1], config.context, batch_first=True)

@@ -40,7 +40,9 @@ class FrameDecoder(nn.Module):
     the smallest scale up, fewer than five or none where the larger scales have no side map.
     """
 
-    def __init__(self, code: int, channels: Sequence[int], sides: Sequence[int], height: int, width: int) -> None:
+    def __init__(
+        self, code: int, channels: Sequence[int], sides: Sequence[int], height: int, width: int
+    ) -> None:
         super().__init__()
         self.start_size = (channels[0], height // 2**DOUBLINGS, width // 2**DOUBLINGS)
         self.start = nn.ConvTranspose2d(code, channels[0], self.start_size[1:], bias=False)

@@ -50,7 +50,9 @@ class Generation:
 class Speech2Video:
     """A model set with its three methods: speech2video, sdfa and s2f_sdfa."""
 
-    def __init__(self, networks: dict[str, Any], portrait: Path, name: str, device: torch.device) -> None:
+    def __init__(
+        self, networks: dict[str, Any], portrait: Path, name: str, device: torch.device
+    ) -> None:
         self.networks = {key: net.to(device) for key, net in networks.items()}
         self.portrait, self.name, self.device = portrait, name, device
         self.config: ComposerConfig = networks["composer"].config
@@ -61,13 +63,17 @@ class Speech2Video:
         """Load a model set; CheckpointError when it is missing or damaged."""
         folder = Path(model)
         if not folder.is_dir():
-            raise CheckpointError(f"{folder}: no such model; train it with make train, or name another with --model.")
+            raise CheckpointError(
+                f"{folder}: no such model; train it with make train, or name another with --model."
+            )
         networks = {
             key: checkpoint.load_network(folder / key, *types) for key, types in NETWORKS.items()
         }
         return cls(networks, folder / "portrait.png", folder.name, pick_device(device))
 
-    def generate(self, speech: str | Path, out: str | Path = ".", **options: Any) -> list[Generation]:
+    def generate(
+        self, speech: str | Path, out: str | Path = ".", **options: Any
+    ) -> list[Generation]:
         """Make every method's video of ``speech``; the arguments are those of ``generate_each``."""
         return list(self.generate_each(speech, out, **options))
 
@@ -95,22 +101,43 @@ class Speech2Video:
     def still(self, reference: str | Path | None) -> np.ndarray:
         """Return the aligned face (H, W, 3) uint8 of ``reference``, or of the model's own portrait."""
         picture = reference if reference is not None else self.portrait
-        return face.align_still(picture, self.networks["landmarks"].cpu(), self.config.height, self.config.width)
+        return face.align_still(
+            picture, self.networks["landmarks"].cpu(), self.config.height, self.config.width
+        )
 
-    def _write(self, method: str, waveform: Tensor, still: np.ndarray | None, path: Path, label: bool,
-               progress: Progress | None) -> Generation:
+    def _write(
+        self,
+        method: str,
+        waveform: Tensor,
+        still: np.ndarray | None,
+        path: Path,
+        label: bool,
+        progress: Progress | None,
+    ) -> Generation:
         began = time.perf_counter()
         n_frames = audio.frame_count(len(waveform), self.fps)
-        frames = (frame for chunk in self.frames(method, waveform, still) for frame in to_uint8(chunk))
+        frames = (
+            frame for chunk in self.frames(method, waveform, still) for frame in to_uint8(chunk)
+        )
         if label:
             frames = map(video.draw_label, frames)
         report = (lambda done, total: progress(method, done, total)) if progress else None
-        video.write(path, frames, n_frames, self.fps, waveform, title=f"{path.stem}", progress=report)
+        video.write(
+            path, frames, n_frames, self.fps, waveform, title=f"{path.stem}", progress=report
+        )
         seconds = time.perf_counter() - began
-        return Generation(method, path, n_frames, self.fps, round(seconds, 3),
-                          round(seconds * self.fps / n_frames, 4))
+        return Generation(
+            method,
+            path,
+            n_frames,
+            self.fps,
+            round(seconds, 3),
+            round(seconds * self.fps / n_frames, 4),
+        )
 
-    def frames(self, method: str, waveform: Tensor, still: np.ndarray | None = None) -> Iterator[Tensor]:
+    def frames(
+        self, method: str, waveform: Tensor, still: np.ndarray | None = None
+    ) -> Iterator[Tensor]:
         """Yield ``method``'s frames in chunks (n, 3, H, W) in [-1, 1], in order, for ``waveform (T,)``.
 
         ``still (H, W, 3)`` uint8 is the aligned face that "sdfa" animates.
@@ -143,7 +170,9 @@ class Speech2Video:
         return students(summarise(context, students.config.summary))
 
     @torch.inference_mode()
-    def _animate(self, sdfa: SDFA, identity: Tensor, speech: Tensor, n_frames: int) -> Iterator[Tensor]:
+    def _animate(
+        self, sdfa: SDFA, identity: Tensor, speech: Tensor, n_frames: int
+    ) -> Iterator[Tensor]:
         code, maps = sdfa.identify(identity)
         windows = speech_windows(speech, n_frames, self.fps)
         generator = torch.Generator().manual_seed(0)  # the same speech gives the same video

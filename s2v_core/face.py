@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -41,14 +42,20 @@ class LandmarkNet(nn.Module):
     def __init__(self, config: LandmarkConfig) -> None:
         super().__init__()
         channels = [1] + [config.width * m for m in (1, 2, 4, 8)]
-        self.features = nn.Sequential(*(
-            layer
-            for c_in, c_out in zip(channels, channels[1:], strict=False)
-            for layer in (
-                nn.Conv2d(c_in, c_out, 5, 2, 2, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(),
-                nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(),
+        self.features = nn.Sequential(
+            *(
+                layer
+                for c_in, c_out in pairwise(channels)
+                for layer in (
+                    nn.Conv2d(c_in, c_out, 5, 2, 2, bias=False),
+                    nn.BatchNorm2d(c_out),
+                    nn.ReLU(),
+                    nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False),
+                    nn.BatchNorm2d(c_out),
+                    nn.ReLU(),
+                )
             )
-        ))  # 96 -> 48 -> 24 -> 12 -> 6
+        )  # 96 -> 48 -> 24 -> 12 -> 6
         side = PATCH // 16
         self.head = nn.Sequential(
             nn.Flatten(), nn.Dropout(0.2), nn.Linear(channels[-1] * side * side, 2 * len(POINTS))
@@ -84,8 +91,9 @@ def patch_transform(box: tuple[float, float, float, float]) -> np.ndarray:
 def extract_patch(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Return the grey patch (96, 96) uint8 that ``matrix (2, 3)`` cuts out of ``image (H, W, 3)``."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    return cv2.warpAffine(grey, matrix, (PATCH, PATCH), flags=cv2.INTER_AREA,
-                          borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(
+        grey, matrix, (PATCH, PATCH), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
+    )
 
 
 def normalise(patches: np.ndarray) -> Tensor:
@@ -124,7 +132,9 @@ def smooth(points: np.ndarray, window: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(padded, window, axis=0).mean(-1)
 
 
-def crop(image: np.ndarray, points: np.ndarray, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+def crop(
+    image: np.ndarray, points: np.ndarray, height: int = HEIGHT, width: int = WIDTH
+) -> np.ndarray:
     """Return the aligned crop (height, width, 3) uint8 of ``image``.
 
     ``points (P >= 5, 2)`` are pixels in the order of POINTS; only the first five, which speech does
@@ -132,30 +142,39 @@ def crop(image: np.ndarray, points: np.ndarray, height: int = HEIGHT, width: int
     """
     template = TEMPLATE * [width / WIDTH, height / HEIGHT]
     matrix = similarity(points[: len(TEMPLATE)].astype(float), template)
-    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_AREA,
-                          borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(
+        image, matrix, (width, height), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
+    )
 
 
 def read_picture(path: str | Path) -> np.ndarray:
     """Return the picture at ``path`` as (H, W, 3) uint8 RGB; FaceError when it cannot be read."""
     if not Path(path).is_file():
-        raise FaceError(f"{path}: no such picture; give a photo as .png or .jpg.")
+        raise FaceError(f"{Path(path).name}: no such picture; give a photo as .png or .jpg.")
     data = np.frombuffer(Path(path).read_bytes(), np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if image is None:
-        raise FaceError(f"{path} is not a picture that can be read; give a .png or .jpg.")
+        raise FaceError(
+            f"{Path(path).name} is not a picture that can be read; give a .png or .jpg."
+        )
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def align_still(path: str | Path, net: LandmarkNet, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+def align_still(
+    path: str | Path, net: LandmarkNet, height: int = HEIGHT, width: int = WIDTH
+) -> np.ndarray:
     """Return the aligned face (height, width, 3) uint8 of the picture at ``path``.
 
     Raises FaceError when the file is no picture or shows no face.
     """
     image = read_picture(path)
-    scale = min(1.0, 1024 / max(image.shape[:2]))  # the detector is slow on photos of many megapixels
+    scale = min(
+        1.0, 1024 / max(image.shape[:2])
+    )  # the detector is slow on photos of many megapixels
     image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     box = detect(image)
     if box is None:
-        raise FaceError(f"No face was found in {path}; give a picture of one face, seen from the front.")
+        raise FaceError(
+            f"No face was found in {Path(path).name}; give a picture of one face, seen from the front."
+        )
     return crop(image, locate([image], box, net)[0], height, width)

@@ -7,6 +7,7 @@ the place of the still's code, and no map of a picture reaches the decoder.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,13 @@ from torch.nn import functional as F
 from s2v_core.audio import SAMPLE_RATE
 from s2v_core.decoder import FrameDecoder
 
-CONVOLUTIONS = ((80, 16, 32), (4, 2, 1), (4, 2, 1), (4, 2, 1), (10, 5, 3))  # kernel, stride, padding
+CONVOLUTIONS = (
+    (80, 16, 32),
+    (4, 2, 1),
+    (4, 2, 1),
+    (4, 2, 1),
+    (10, 5, 3),
+)  # kernel, stride, padding
 WINDOW = SAMPLE_RATE // 5  # 0.2 s of speech for every frame
 
 
@@ -42,8 +49,10 @@ class StillEncoder(nn.Module):
         super().__init__()
         ends = [3, *reversed(config.channels)]
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(c_in, c_out, 4, 2, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU())
-            for c_in, c_out in zip(ends, ends[1:], strict=False)
+            nn.Sequential(
+                nn.Conv2d(c_in, c_out, 4, 2, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU()
+            )
+            for c_in, c_out in pairwise(ends)
         )
         size = (config.height // 32, config.width // 32)
         self.code = nn.Conv2d(ends[-1], config.code, size, bias=False)
@@ -66,11 +75,13 @@ class SpeechEncoder(nn.Module):
     def __init__(self, config: SDFAConfig) -> None:
         super().__init__()
         channels = [1] + [config.audio * 2**i for i in range(len(CONVOLUTIONS))]
-        self.convolutions = nn.Sequential(*(
-            layer
-            for c_in, c_out, shape in zip(channels, channels[1:], CONVOLUTIONS, strict=False)
-            for layer in (nn.Conv1d(c_in, c_out, *shape), nn.BatchNorm1d(c_out), nn.ReLU())
-        ))  # 3200 samples -> 200 -> 100 -> 50 -> 25 -> 5
+        self.convolutions = nn.Sequential(
+            *(
+                layer
+                for c_in, c_out, shape in zip(channels, channels[1:], CONVOLUTIONS, strict=False)
+                for layer in (nn.Conv1d(c_in, c_out, *shape), nn.BatchNorm1d(c_out), nn.ReLU())
+            )
+        )  # 3200 samples -> 200 -> 100 -> 50 -> 25 -> 5
         self.feature = nn.Conv1d(channels[-1], config.speech, 5)
         self.gru = nn.GRU(config.speech, config.speech, num_layers=2, batch_first=True)
 
@@ -100,8 +111,14 @@ class SDFA(nn.Module):
             return torch.tanh(self.face(identity)), []
         return self.still(identity)
 
-    def noisy(self, clips: int, frames: int, std: float, state: Tensor | None = None,
-              generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def noisy(
+        self,
+        clips: int,
+        frames: int,
+        std: float,
+        state: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Return smooth noise (clips, frames, noise) and the state it goes on from."""
         device = next(self.parameters()).device
         draw = torch.randn(clips, frames, self.config.noise, generator=generator).to(device)

@@ -37,7 +37,12 @@ class Speech2Face(nn.Module):
             layers += [nn.Conv2d(c_in, c_out, 4), nn.ReLU(), nn.BatchNorm2d(c_out)]
             layers += [nn.MaxPool2d((2, 1))] if pool else []
             c_in = c_out
-        layers += [nn.Conv2d(c_in, c_in, 4, 2), nn.ReLU(), nn.BatchNorm2d(c_in), nn.Conv2d(c_in, c_in, 4, 2)]
+        layers += [
+            nn.Conv2d(c_in, c_in, 4, 2),
+            nn.ReLU(),
+            nn.BatchNorm2d(c_in),
+            nn.Conv2d(c_in, c_in, 4, 2),
+        ]
         self.convolutions = nn.Sequential(*layers)
         self.after_mean = nn.Sequential(nn.ReLU(), nn.BatchNorm1d(c_in))
         bins = FFT // 2 + 1
@@ -46,7 +51,9 @@ class Speech2Face(nn.Module):
         for _ in range(2):
             bins = (bins - 4) // 2 + 1
         self.dense = nn.Sequential(
-            nn.Linear(c_in * bins, config.feature), nn.ReLU(), nn.Linear(config.feature, config.feature)
+            nn.Linear(c_in * bins, config.feature),
+            nn.ReLU(),
+            nn.Linear(config.feature, config.feature),
         )
 
     def forward(self, audio: Tensor) -> Tensor:

@@ -43,5 +43,9 @@ def unit(x: Tensor) -> Tensor:
 
 def _perceptron(c_in: int, hidden: int, c_out: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.LayerNorm(c_in), nn.Linear(c_in, hidden), nn.ReLU(), nn.Dropout(0.3), nn.Linear(hidden, c_out)
+        nn.LayerNorm(c_in),
+        nn.Linear(c_in, hidden),
+        nn.ReLU(),
+        nn.Dropout(0.3),
+        nn.Linear(hidden, c_out),
     )

@@ -1,7 +1,8 @@
-"""What several tests share: tones, and the ffmpeg that makes and takes apart other formats."""
+"""What several tests share: tones, ffmpeg for other formats, real clips, and a look at gradients."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import pytest
+import torch
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +43,31 @@ def ffmpeg() -> Callable[..., subprocess.CompletedProcess]:
         return subprocess.run(command, capture_output=True)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The avatars corpus beside the checkout; S2V_CORPORA names another folder of corpora."""
+    beside = Path(__file__).parents[2] / "shared" / "corpora"
+    folder = Path(os.environ.get("S2V_CORPORA", beside)) / "avatars"
+    if not folder.is_dir():
+        miss = pytest.fail if os.environ.get("CI") else pytest.skip
+        miss(f"no corpus at {folder}: name the folder that holds avatars in S2V_CORPORA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def without_gradient() -> Callable[..., list[str]]:
+    """The names of a network's parameters that a loss of these outputs does not reach."""
+
+    def names(network: torch.nn.Module, *outputs: torch.Tensor) -> list[str]:
+        torch.manual_seed(0)
+        loss = sum((output * torch.randn_like(output)).sum() for output in outputs)
+        loss.backward()
+        return [
+            name
+            for name, parameter in network.named_parameters()
+            if parameter.grad is None or not parameter.grad.any()
+        ]
+
+    return names

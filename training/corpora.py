@@ -12,7 +12,18 @@ from s2v_core.errors import UserError
 
 EMOTIONS = ("ANG", "DIS", "FEA", "HAP", "NEU", "SAD")
 # The ten test actors of the SDFA authors' CREMA-D list (facts: diffused-heads' file list).
-UNOBSERVED_CREMA_D = ("1015", "1020", "1021", "1030", "1033", "1052", "1062", "1081", "1082", "1089")
+UNOBSERVED_CREMA_D = (
+    "1015",
+    "1020",
+    "1021",
+    "1030",
+    "1033",
+    "1052",
+    "1062",
+    "1081",
+    "1082",
+    "1089",
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,9 @@ def crema_d(root: Path) -> Iterator[Clip]:
     people = {row["ActorID"]: row for row in _rows(root / "VideoDemographics.csv")}
     videos = sorted((root / "VideoFlash").glob("*_*_*_*.flv"))
     if not videos:
-        raise UserError(f"{root} holds no VideoFlash/*.flv; --root is the folder of CREMA-D's README.")
+        raise UserError(
+            f"{root} holds no VideoFlash/*.flv; --root is the folder of CREMA-D's README."
+        )
     splits = _splits(root / "splits.csv", [path.stem for path in videos])
     for path in videos:
         actor, sentence, emotion, _level = path.stem.split("_")

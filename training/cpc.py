@@ -1,6 +1,6 @@
 """Stage 0: train the CPC speech encoder by predicting its own future.
 
-    python -m training.cpc --config training/configs/avatars/cpc.yaml --data data/avatars --run runs/avatars
+python -m training.cpc --config training/configs/avatars/cpc.yaml --data data/avatars --run runs/avatars
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class CPCTrainer:
         self.speech = [clips.speech(i) for i in range(len(clips))]
         network = Predictive(config.model, config.ahead)
         self.network, self.adam, self.rate = prepared(
-            accelerator, network, config.schedule, torch.optim.Adam)  # as van den Oord et al.
+            accelerator, network, config.schedule, torch.optim.Adam
+        )  # as van den Oord et al.
 
     def batch(self, step: int) -> Tensor:
         """Return ``batch`` windows (B, T) of random clips, each in another voice, room and level."""
@@ -65,7 +66,9 @@ class CPCTrainer:
 
     def _window(self, rng: np.random.Generator) -> Tensor:
         speech = self.speech[rng.integers(len(self.speech))]
-        speech = augment(other_voice(speech, rng.choice((0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2))), rng)
+        speech = augment(
+            other_voice(speech, rng.choice((0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2))), rng
+        )
         while len(speech) < self.config.window:
             speech = torch.cat([speech, speech])
         start = rng.integers(len(speech) - self.config.window + 1)
@@ -93,8 +96,9 @@ def main() -> None:
     accelerator = Accelerator()
     trainer = CPCTrainer(config, Clips.read(args.data, "train"), accelerator)
     run(trainer, accelerator, args.run / "cpc")
-    checkpoint.save_network(args.run / "export" / "cpc", accelerator.unwrap_model(trainer.network).cpc,
-                            config.model)
+    checkpoint.save_network(
+        args.run / "export" / "cpc", accelerator.unwrap_model(trainer.network).cpc, config.model
+    )
 
 
 if __name__ == "__main__":

@@ -27,7 +27,9 @@ class Clips:
         """Read the rows of ``splits`` (all without any) from ``root/clips.csv``."""
         table = root / "clips.csv"
         if not table.is_file():
-            raise UserError(f"{table} is missing; make it with python -m training.prepare --out {root}.")
+            raise UserError(
+                f"{table} is missing; make it with python -m training.prepare --out {root}."
+            )
         with table.open(newline="", encoding="utf-8") as file:
             rows = [Row(**{**row, "frames": int(row["frames"])}) for row in csv.DictReader(file)]
         chosen = tuple(row for row in rows if not splits or row.split in splits)

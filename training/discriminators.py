@@ -19,7 +19,9 @@ from training.loop import prepared
 from training.settings import Schedule
 
 
-def picture_tower(c_in: int, channels: Sequence[int], height: int, width: int, out: int) -> nn.Sequential:
+def picture_tower(
+    c_in: int, channels: Sequence[int], height: int, width: int, out: int
+) -> nn.Sequential:
     """Halve a picture once a channel step, then look at all that is left: (B, c_in, H, W) to (B, out)."""
     layers: list[nn.Module] = []
     for i, c_out in enumerate(channels):
@@ -34,7 +36,9 @@ def picture_tower(c_in: int, channels: Sequence[int], height: int, width: int, o
 class FrameDiscriminator(nn.Module):
     """D_frame: is this frame real? ``condition`` adds SDFA's still as three more channels."""
 
-    def __init__(self, channels: Sequence[int], height: int, width: int, condition: bool = False) -> None:
+    def __init__(
+        self, channels: Sequence[int], height: int, width: int, condition: bool = False
+    ) -> None:
         super().__init__()
         self.tower = picture_tower(6 if condition else 3, channels, height, width, 1)
 
@@ -46,10 +50,14 @@ class FrameDiscriminator(nn.Module):
 class SyncDiscriminator(nn.Module):
     """D_sync of equation 6: do this speech window and this frame belong to one moment?"""
 
-    def __init__(self, channels: Sequence[int], height: int, width: int, heard: int, size: int = 128) -> None:
+    def __init__(
+        self, channels: Sequence[int], height: int, width: int, heard: int, size: int = 128
+    ) -> None:
         super().__init__()
         self.picture = picture_tower(3, channels, height, width, size)
-        self.speech = nn.Sequential(nn.Flatten(), nn.Linear(heard, size), nn.ReLU(), nn.Linear(size, size))
+        self.speech = nn.Sequential(
+            nn.Flatten(), nn.Linear(heard, size), nn.ReLU(), nn.Linear(size, size)
+        )
         self.judge = nn.Sequential(nn.Linear(2 * size, size), nn.LeakyReLU(0.2), nn.Linear(size, 1))
 
     def forward(self, windows: Tensor, frames: Tensor) -> Tensor:
@@ -64,8 +72,13 @@ class IdentityDiscriminator(nn.Module):
         super().__init__()
         self.heads = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(c, size, 1), nn.LeakyReLU(0.2),
-                *(m for _ in range(scale) for m in (nn.Conv2d(size, size, 3, 2, 1), nn.LeakyReLU(0.2))),
+                nn.Conv2d(c, size, 1),
+                nn.LeakyReLU(0.2),
+                *(
+                    m
+                    for _ in range(scale)
+                    for m in (nn.Conv2d(size, size, 3, 2, 1), nn.LeakyReLU(0.2))
+                ),
                 nn.Conv2d(size, 1, 3, 1, 1),
             )
             for scale, c in enumerate(channels)
@@ -84,9 +97,17 @@ class SnippetSync(nn.Module):
         self.picture = picture_tower(15, channels, height // 2, width, size)
         ends = [1] + [16 * 2**i for i in range(len(CONVOLUTIONS))]
         self.speech = nn.Sequential(
-            *(layer for c_in, c_out, shape in zip(ends, ends[1:], CONVOLUTIONS, strict=False)
-              for layer in (nn.Conv1d(c_in, c_out, *shape), nn.BatchNorm1d(c_out), nn.LeakyReLU(0.2))),
-            nn.Conv1d(ends[-1], size, 5), nn.Flatten(),
+            *(
+                layer
+                for c_in, c_out, shape in zip(ends, ends[1:], CONVOLUTIONS, strict=False)
+                for layer in (
+                    nn.Conv1d(c_in, c_out, *shape),
+                    nn.BatchNorm1d(c_out),
+                    nn.LeakyReLU(0.2),
+                )
+            ),
+            nn.Conv1d(ends[-1], size, 5),
+            nn.Flatten(),
         )
         self.judge = nn.Linear(1, 1)
 
@@ -118,8 +139,14 @@ class Adversary:
     It learns at ``slower`` times the generator's rate.
     """
 
-    def __init__(self, network: nn.Module, accelerator: Accelerator, schedule: Schedule, slower: float = 1.0,
-                 kind: type[Optimizer] = torch.optim.RMSprop) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        accelerator: Accelerator,
+        schedule: Schedule,
+        slower: float = 1.0,
+        kind: type[Optimizer] = torch.optim.RMSprop,
+    ) -> None:
         schedule = replace(schedule, learning_rate=slower * schedule.learning_rate)
         self.accelerator = accelerator
         self.network, self.updates, self.rate = prepared(accelerator, network, schedule, kind)

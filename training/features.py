@@ -40,7 +40,9 @@ class Frozen:
     def __init__(self, run: Path) -> None:
         self.cpc = checkpoint.load_network(run / "export" / "cpc", CPC, CPCConfig)
         self.identity = checkpoint.load_network(run / "export" / "teacher_identity", VGG, VGGConfig)
-        self.emotion = checkpoint.load_network(run / "export" / "teacher_emotion", SENet, SENetConfig)
+        self.emotion = checkpoint.load_network(
+            run / "export" / "teacher_emotion", SENet, SENetConfig
+        )
 
     def hear(self, speech: Tensor) -> Tensor:
         """Return the context (L, D) of ``speech (T,)``."""
@@ -49,7 +51,10 @@ class Frozen:
     def see(self, frames: Tensor) -> dict[str, Tensor]:
         """Return a clip's emotion, identity and maps from its ``frames (N, 3, H, W)``."""
         first = frames[:1]
-        seen = {"emotion": self.emotion.feature(frames), "identity": self.identity.feature(first)[0]}
+        seen = {
+            "emotion": self.emotion.feature(frames),
+            "identity": self.identity.feature(first)[0],
+        }
         return seen | {f"map.{i}": m[0] for i, m in enumerate(self.identity.maps(first))}
 
 

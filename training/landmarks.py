@@ -54,17 +54,28 @@ def collect(clips: list[Clip], frames: int) -> tuple[np.ndarray, np.ndarray]:
             matrix = face.patch_transform(box)
             matrix[:, 2] += (SIDE - face.PATCH) / 2
             grey = cv2.cvtColor(video[k], cv2.COLOR_RGB2GRAY)
-            squares.append(cv2.warpAffine(grey, matrix, (SIDE, SIDE), flags=cv2.INTER_AREA,
-                                          borderMode=cv2.BORDER_REPLICATE))
+            squares.append(
+                cv2.warpAffine(
+                    grey,
+                    matrix,
+                    (SIDE, SIDE),
+                    flags=cv2.INTER_AREA,
+                    borderMode=cv2.BORDER_REPLICATE,
+                )
+            )
             points.append(exact[k] @ matrix[:, :2].T + matrix[:, 2])
     return np.stack(squares), np.stack(points)
 
 
-def vary(square: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def vary(
+    square: np.ndarray, points: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Return a patch (96, 96) uint8 cut under a random similarity and light, and its points (9, 2)."""
     matrix = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), rng.normal(0, 8), rng.uniform(0.85, 1.2))
     matrix[:, 2] += rng.normal(0, 4, 2) - (SIDE - face.PATCH) / 2
-    patch = cv2.warpAffine(square, matrix, (face.PATCH, face.PATCH), borderMode=cv2.BORDER_REPLICATE)
+    patch = cv2.warpAffine(
+        square, matrix, (face.PATCH, face.PATCH), borderMode=cv2.BORDER_REPLICATE
+    )
     points = points @ matrix[:, :2].T + matrix[:, 2]
     if rng.random() < 0.5:
         patch, points = patch[:, ::-1], mirrored(points)
@@ -89,18 +100,33 @@ def mirrored(points: np.ndarray) -> np.ndarray:
 class LandmarkTrainer:
     """Minimises the mean distance (L1) of the points."""
 
-    def __init__(self, config: LandmarksSettings, squares: np.ndarray, points: np.ndarray,
-                 accelerator: Accelerator) -> None:
-        self.schedule, self.squares, self.points, self.accelerator = config.schedule, squares, points, accelerator
+    def __init__(
+        self,
+        config: LandmarksSettings,
+        squares: np.ndarray,
+        points: np.ndarray,
+        accelerator: Accelerator,
+    ) -> None:
+        self.schedule, self.squares, self.points, self.accelerator = (
+            config.schedule,
+            squares,
+            points,
+            accelerator,
+        )
         self.network, self.adam, self.rate = prepared(
-            accelerator, LandmarkNet(config.model), config.schedule, torch.optim.Adam)
+            accelerator, LandmarkNet(config.model), config.schedule, torch.optim.Adam
+        )
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return patches (B, 1, 96, 96) and points (B, 9, 2), both in [-1, 1]."""
         rng = np.random.default_rng((self.schedule.seed, step))
         picks = rng.integers(len(self.squares), size=self.schedule.batch)
-        patches, points = zip(*(vary(self.squares[i], self.points[i], rng) for i in picks), strict=True)
-        return face.normalise(np.stack(patches)), torch.from_numpy(np.stack(points)).float() / 48 - 1
+        patches, points = zip(
+            *(vary(self.squares[i], self.points[i], rng) for i in picks), strict=True
+        )
+        return face.normalise(np.stack(patches)), torch.from_numpy(
+            np.stack(points)
+        ).float() / 48 - 1
 
     def step(self, batch: tuple[Tensor, Tensor], step: int) -> dict[str, float]:
         """Update the network once."""

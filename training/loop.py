@@ -31,12 +31,18 @@ class Trainer(Protocol):
         """Update the networks once and return what to log."""
 
 
-def prepared(accelerator: Accelerator, network: nn.Module, schedule: Schedule,
-             kind: type[Optimizer] = torch.optim.RMSprop) -> tuple[nn.Module, Optimizer, LambdaLR]:
+def prepared(
+    accelerator: Accelerator,
+    network: nn.Module,
+    schedule: Schedule,
+    kind: type[Optimizer] = torch.optim.RMSprop,
+) -> tuple[nn.Module, Optimizer, LambdaLR]:
     """Return ``network``, its optimiser (the paper's RMSProp) and learning-rate schedule, prepared."""
     network = network.to(memory_format=torch.channels_last)
     updates = kind(network.parameters(), lr=schedule.learning_rate)
-    return accelerator.prepare(network, updates, LambdaLR(updates, lambda step: decay(step, schedule)))
+    return accelerator.prepare(
+        network, updates, LambdaLR(updates, lambda step: decay(step, schedule))
+    )
 
 
 def decay(step: int, schedule: Schedule) -> float:

@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def info_nce(predictions: Sequence[Tensor], latents: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+def info_nce(
+    predictions: Sequence[Tensor], latents: Tensor, others: Tensor
+) -> tuple[Tensor, Tensor]:
     """Contrastive predictive coding (van den Oord et al. 2018, equation 4), averaged over the steps.
 
     ``predictions[k - 1] (B, L - k, H)`` is W_k c_t for z_{t+k}; ``latents (B, L, H)`` holds every

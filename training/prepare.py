@@ -31,11 +31,14 @@ from s2v_core.errors import UserError
 from training.corpora import CORPORA, Clip
 
 FPS = 25
-SMOOTHING = {"exact": 1, "network": 7}  # frames; the network's points tremble, a corpus's own do not
+SMOOTHING = {
+    "exact": 1,
+    "network": 7,
+}  # frames; the network's points tremble, a corpus's own do not
 MAX_MISMATCH = 0.2  # seconds that sound and picture may differ in length
 
 
-class Unusable(Exception):
+class UnusableError(Exception):
     """Why a clip is left out."""
 
 
@@ -59,25 +62,27 @@ def read_frames(path: Path, fps: int = FPS) -> np.ndarray:
         width, height = next(reader)["size"]
         frames = [np.frombuffer(f, np.uint8).reshape(height, width, 3) for f in reader]
     except (OSError, RuntimeError) as error:
-        raise Unusable("the video cannot be decoded") from error
+        raise UnusableError("the video cannot be decoded") from error
     if not frames:
-        raise Unusable("the video has no frames")
+        raise UnusableError("the video has no frames")
     return np.stack(frames)
 
 
-def find_points(frames: np.ndarray, landmarks: Path | None, net: face.LandmarkNet | None) -> np.ndarray:
+def find_points(
+    frames: np.ndarray, landmarks: Path | None, net: face.LandmarkNet | None
+) -> np.ndarray:
     """Return the nine landmarks (N, 9, 2) of every frame, from the corpus or by the network."""
     if landmarks is not None:
         points = np.load(landmarks)["landmarks"].astype(np.float32)[:, face.POINTS]
         if len(points) != len(frames):
-            raise Unusable(f"{len(points)} landmark rows for {len(frames)} frames")
+            raise UnusableError(f"{len(points)} landmark rows for {len(frames)} frames")
         return face.smooth(points, SMOOTHING["exact"])
     if net is None:
         raise UserError("No landmark network: train it with python -m training.landmarks first.")
     boxes = [face.detect(frame) for frame in frames[:: max(1, len(frames) // 8)]]
     boxes = [box for box in boxes if box is not None]
     if not boxes:
-        raise Unusable("no face found")
+        raise UnusableError("no face found")
     points = face.locate(list(frames), tuple(np.median(boxes, axis=0)), net)
     return face.smooth(points, SMOOTHING["network"])
 
@@ -88,10 +93,13 @@ def prepare_clip(clip: Clip, out: Path, weights: Path) -> tuple[Clip, int, str]:
     if record.exists():
         return clip, len(np.load(record)["points"]), ""
     try:
-        net = None if clip.landmarks else checkpoint.load_network(weights, face.LandmarkNet,
-                                                                  face.LandmarkConfig)
+        net = (
+            None
+            if clip.landmarks
+            else checkpoint.load_network(weights, face.LandmarkNet, face.LandmarkConfig)
+        )
         n_frames = _write_clip(clip, out, record, net)
-    except (Unusable, UserError) as error:
+    except (UnusableError, UserError) as error:
         return clip, 0, str(error)
     return clip, n_frames, ""
 
@@ -101,12 +109,14 @@ def _write_clip(clip: Clip, out: Path, record: Path, net: face.LandmarkNet | Non
     frames = read_frames(clip.video)
     seconds = len(speech) / audio.SAMPLE_RATE
     if abs(seconds - len(frames) / FPS) > MAX_MISMATCH:
-        raise Unusable(f"{seconds:.2f} s of sound for {len(frames) / FPS:.2f} s of picture")
+        raise UnusableError(f"{seconds:.2f} s of sound for {len(frames) / FPS:.2f} s of picture")
     points = find_points(frames, clip.landmarks, net)
     n = min(len(frames), int(seconds * FPS))
     crops = np.stack([face.crop(f, p) for f, p in zip(frames[:n], points[:n], strict=True)])
     matrices = [face.similarity(p[:5].astype(float), face.TEMPLATE) for p in points[:n]]
-    aligned = np.stack([p @ m[:, :2].T + m[:, 2] for p, m in zip(points[:n], matrices, strict=True)])
+    aligned = np.stack(
+        [p @ m[:, :2].T + m[:, 2] for p, m in zip(points[:n], matrices, strict=True)]
+    )
     _save(out / "frames" / f"{clip.name}.npy", partial(np.save, arr=crops))
     samples = (speech[: n * audio.SAMPLE_RATE // FPS].numpy() * 32767).round().astype(np.int16)
     _save(record, partial(np.savez, speech=samples, points=aligned.astype(np.float32)))
@@ -144,23 +154,35 @@ def prepare(corpus: str, root: Path, out: Path, weights: Path, workers: int) -> 
         if reason:
             dropped.append({"name": clip.name, "reason": reason})
         else:
-            kept = {field: getattr(clip, field) for field in Row.__dataclass_fields__ if field != "frames"}
+            kept = {
+                field: getattr(clip, field)
+                for field in Row.__dataclass_fields__
+                if field != "frames"
+            }
             rows.append(asdict(Row(**kept, frames=n_frames)))
     _write_table(out / "clips.csv", rows, list(Row.__dataclass_fields__))
     _write_table(out / "dropped.csv", dropped, ["name", "reason"])
     for row in dropped:
         print(f"left out {row['name']}: {row['reason']}", file=sys.stderr)
-    print(f"{len(rows)} clips, {sum(r['frames'] for r in rows)} frames, {len(dropped)} left out: {out}")
+    print(
+        f"{len(rows)} clips, {sum(r['frames'] for r in rows)} frames, {len(dropped)} left out: {out}"
+    )
 
 
 def main() -> None:
     """Parse the command line and prepare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--corpus", choices=sorted(CORPORA), required=True)
     parser.add_argument("--root", type=Path, required=True, help="the corpus's own top folder")
     parser.add_argument("--out", type=Path, required=True, help="where the prepared clips go")
-    parser.add_argument("--landmarks", type=Path, default=Path("checkpoints/avatars/landmarks"),
-                        help="landmark network, for corpora without landmark files")
+    parser.add_argument(
+        "--landmarks",
+        type=Path,
+        default=Path("checkpoints/avatars/landmarks"),
+        help="landmark network, for corpora without landmark files",
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     args = parser.parse_args()
     try:

@@ -1,7 +1,7 @@
 """Train SDFA, or S2F+SDFA's skip-free form, with the published losses (Vougioukas et al. 2019).
 
-    python -m training.sdfa --config training/configs/avatars/sdfa.yaml --data data/avatars --run runs/avatars
-    python -m training.sdfa --config training/configs/avatars/s2f_sdfa.yaml --data data/avatars --run runs/avatars
+python -m training.sdfa --config training/configs/avatars/sdfa.yaml --data data/avatars --run runs/avatars
+python -m training.sdfa --config training/configs/avatars/s2f_sdfa.yaml --data data/avatars --run runs/avatars
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from s2v_core.speech2face import Speech2Face, Speech2FaceConfig
 from training import losses, settings
 from training.augment import augment
 from training.data import Clips
-from training.discriminators import Adversary, FrameDiscriminator, SequenceDiscriminator, SnippetSync
+from training.discriminators import (
+    Adversary,
+    FrameDiscriminator,
+    SequenceDiscriminator,
+    SnippetSync,
+)
 from training.loop import prepared, run
 from training.settings import Schedule
 
@@ -58,30 +63,56 @@ class Batch(NamedTuple):
 class SDFATrainer:
     """Trains the generator against the frame, sync and sequence discriminators."""
 
-    def __init__(self, config: SDFASettings, clips: Clips, voice: Speech2Face | None, accelerator: Accelerator
-                 ) -> None:
-        self.config, self.schedule, self.clips, self.accelerator = config, config.schedule, clips, accelerator
+    def __init__(
+        self,
+        config: SDFASettings,
+        clips: Clips,
+        voice: Speech2Face | None,
+        accelerator: Accelerator,
+    ) -> None:
+        self.config, self.schedule, self.clips, self.accelerator = (
+            config,
+            config.schedule,
+            clips,
+            accelerator,
+        )
         self.voice = voice
         self.speech = [clips.speech(i) for i in range(len(clips))]
         self.network, self.adam, self.rate = prepared(
-            accelerator, SDFA(config.model), config.schedule, torch.optim.Adam)
+            accelerator, SDFA(config.model), config.schedule, torch.optim.Adam
+        )
         d, height, width = config.discriminator, config.model.height, config.model.width
         frame = FrameDiscriminator(d, height, width, condition=voice is None)
         sync, sequence = SnippetSync(d[:-1], height, width), SequenceDiscriminator(d, height, width)
-        adversary = partial(Adversary, accelerator=accelerator, schedule=config.schedule, kind=torch.optim.Adam)
+        adversary = partial(
+            Adversary, accelerator=accelerator, schedule=config.schedule, kind=torch.optim.Adam
+        )
         self.d_frame = adversary(frame)
-        self.d_sync, self.d_sequence = adversary(sync, slower=config.slower), adversary(sequence, slower=config.slower)
+        self.d_sync, self.d_sequence = (
+            adversary(sync, slower=config.slower),
+            adversary(sequence, slower=config.slower),
+        )
 
     def batch(self, step: int) -> Batch:
         """Return ``batch`` clips, each with ``frames`` consecutive frames at a random place."""
         rng = np.random.default_rng((self.schedule.seed, step))
         picks = [int(i) for i in rng.integers(len(self.clips), size=self.schedule.batch)]
-        starts = [int(rng.integers(self.clips.rows[i].frames - self.config.frames + 1)) for i in picks]
+        starts = [
+            int(rng.integers(self.clips.rows[i].frames - self.config.frames + 1)) for i in picks
+        ]
         speech = [augment(self.speech[i], rng) for i in picks]
         longest = max(starts) + self.config.frames
         windows = [self._windows(s, longest) for s in speech]
-        real = [self.clips.frames(i, slice(s, s + self.config.frames)) for i, s in zip(picks, starts, strict=True)]
-        return Batch(torch.stack(windows), torch.tensor(starts), self._identities(picks, speech), torch.stack(real))
+        real = [
+            self.clips.frames(i, slice(s, s + self.config.frames))
+            for i, s in zip(picks, starts, strict=True)
+        ]
+        return Batch(
+            torch.stack(windows),
+            torch.tensor(starts),
+            self._identities(picks, speech),
+            torch.stack(real),
+        )
 
     def _windows(self, speech: Tensor, n_frames: int) -> Tensor:
         return speech_windows(speech[None], n_frames, self.config.model.fps)[0]
@@ -127,7 +158,9 @@ class SDFATrainer:
             return bce(d(real.flatten(0, 1), *still), 1.0) + bce(d(fake.flatten(0, 1), *still), 0.0)
 
         def sync(d: nn.Module) -> Tensor:
-            fakes = bce(d(middle, self._snippets(fake)), 0.0) + bce(d(wrong, self._snippets(real)), 0.0)
+            fakes = bce(d(middle, self._snippets(fake)), 0.0) + bce(
+                d(wrong, self._snippets(real)), 0.0
+            )
             return bce(d(middle, self._snippets(real)), 1.0) + 0.5 * fakes
 
         return {
@@ -140,7 +173,8 @@ class SDFATrainer:
         c, still = self.config, self._still(batch)
         return {
             "frame": c.lambda_frame * bce(self.d_frame.judge(fake.flatten(0, 1), *still), 1.0),
-            "sync": c.lambda_sync * bce(self.d_sync.judge(self._middle(heard), self._snippets(fake)), 1.0),
+            "sync": c.lambda_sync
+            * bce(self.d_sync.judge(self._middle(heard), self._snippets(fake)), 1.0),
             "sequence": c.lambda_sequence * bce(self.d_sequence.judge(fake), 1.0),
         }
 
@@ -170,12 +204,16 @@ def main() -> None:
     config = settings.read(args.config, SDFASettings, args.overrides)
     voice = None
     if config.model.face:
-        voice = checkpoint.load_network(args.run / "export" / "speech2face", Speech2Face, Speech2FaceConfig)
+        voice = checkpoint.load_network(
+            args.run / "export" / "speech2face", Speech2Face, Speech2FaceConfig
+        )
     torch.manual_seed(config.schedule.seed)
     accelerator = Accelerator()
     trainer = SDFATrainer(config, Clips.read(args.data, "train"), voice, accelerator)
     run(trainer, accelerator, args.run / config.name)
-    checkpoint.save_network(args.run / "export" / config.name, accelerator.unwrap_model(trainer.network), config.model)
+    checkpoint.save_network(
+        args.run / "export" / config.name, accelerator.unwrap_model(trainer.network), config.model
+    )
 
 
 if __name__ == "__main__":

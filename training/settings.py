@@ -57,9 +57,15 @@ def _assign(values: dict[str, Any], override: str) -> None:
 
 def command_line(description: str) -> argparse.Namespace:
     """Parse what every trainer's command line takes: --config, --data, --run and --set."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--config", type=Path, required=True, help="a YAML file of training/configs")
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--config", type=Path, required=True, help="a YAML file of training/configs"
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder made by training.prepare")
-    parser.add_argument("--run", type=Path, required=True, help="folder of all networks of this run")
+    parser.add_argument(
+        "--run", type=Path, required=True, help="folder of all networks of this run"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     return parser.parse_args()

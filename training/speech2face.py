@@ -1,6 +1,7 @@
 """Train Speech2Face's voice encoder towards the identity teacher's feature of the speaker's face.
 
-    python -m training.speech2face --config training/configs/avatars/speech2face.yaml --data data/avatars --run runs/avatars
+    python -m training.speech2face --config training/configs/avatars/speech2face.yaml \\
+        --data data/avatars --run runs/avatars
 
 The baseline of the paper is supervised by a loss on the normalised vectors alone (section 3.2).
 """
@@ -35,11 +36,14 @@ class Speech2FaceSettings:
 class Speech2FaceTrainer:
     """Minimises the squared distance of the normalised vectors."""
 
-    def __init__(self, config: Speech2FaceSettings, clips: Clips, faces: Tensor, accelerator: Accelerator) -> None:
+    def __init__(
+        self, config: Speech2FaceSettings, clips: Clips, faces: Tensor, accelerator: Accelerator
+    ) -> None:
         self.schedule, self.faces, self.accelerator = config.schedule, faces, accelerator
         self.speech = [clips.speech(i) for i in range(len(clips))]
         self.network, self.adam, self.rate = prepared(
-            accelerator, Speech2Face(config.model), config.schedule, torch.optim.Adam)
+            accelerator, Speech2Face(config.model), config.schedule, torch.optim.Adam
+        )
         self.length = int(config.model.seconds * 16_000)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
@@ -75,8 +79,9 @@ def main() -> None:
     accelerator = Accelerator()
     trainer = Speech2FaceTrainer(config, clips, faces, accelerator)
     run(trainer, accelerator, args.run / "speech2face")
-    checkpoint.save_network(args.run / "export" / "speech2face", accelerator.unwrap_model(trainer.network),
-                            config.model)
+    checkpoint.save_network(
+        args.run / "export" / "speech2face", accelerator.unwrap_model(trainer.network), config.model
+    )
 
 
 if __name__ == "__main__":

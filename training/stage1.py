@@ -1,6 +1,6 @@
 """Stage 1: distil emotion and identity from the seeing teachers into students that hear (Fig. 2a).
 
-    python -m training.stage1 --config training/configs/avatars/stage1.yaml --data data/avatars --run runs/avatars
+python -m training.stage1 --config training/configs/avatars/stage1.yaml --data data/avatars --run runs/avatars
 """
 
 from __future__ import annotations
@@ -38,15 +38,26 @@ class Stage1Settings:
 class Stage1Trainer:
     """Trains both students together (equation 2)."""
 
-    def __init__(self, config: Stage1Settings, seen: list[dict[str, Tensor]], accelerator: Accelerator) -> None:
-        self.config, self.schedule, self.seen, self.accelerator = config, config.schedule, seen, accelerator
-        self.network, self.rms, self.rate = prepared(accelerator, Students(config.model), config.schedule)
+    def __init__(
+        self, config: Stage1Settings, seen: list[dict[str, Tensor]], accelerator: Accelerator
+    ) -> None:
+        self.config, self.schedule, self.seen, self.accelerator = (
+            config,
+            config.schedule,
+            seen,
+            accelerator,
+        )
+        self.network, self.rms, self.rate = prepared(
+            accelerator, Students(config.model), config.schedule
+        )
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return omega (B, D), mu* (B, D_mu) and nu* (B, D_nu)."""
         rng = np.random.default_rng((self.schedule.seed, step))
         picks = [self.seen[i] for i in rng.integers(len(self.seen), size=self.schedule.batch)]
-        omega = torch.cat([summarise(self._cut(p, rng)[None], self.config.model.summary) for p in picks])
+        omega = torch.cat(
+            [summarise(self._cut(p, rng)[None], self.config.model.summary) for p in picks]
+        )
         mu = torch.stack([self._emotion(p["emotion"], rng) for p in picks])
         return omega, mu, torch.stack([p["identity"] for p in picks])
 
@@ -78,7 +89,9 @@ class Stage1Trainer:
 
 
 @torch.inference_mode()
-def agreement(students: Students, train: tuple[Clips, list], held_out: tuple[Clips, list]) -> dict[str, float]:
+def agreement(
+    students: Students, train: tuple[Clips, list], held_out: tuple[Clips, list]
+) -> dict[str, float]:
     """Return how often a held-out voice finds its own face, and its own emotion, among the training means.
 
     The nearest (by cosine) of the observed actors' mean nu*, and of the six emotions' mean mu*.
@@ -93,9 +106,13 @@ def agreement(students: Students, train: tuple[Clips, list], held_out: tuple[Cli
     }
 
 
-def _nearest(guess: Tensor, train: tuple[Clips, list], clips: Clips, feature: str, label: str) -> float:
+def _nearest(
+    guess: Tensor, train: tuple[Clips, list], clips: Clips, feature: str, label: str
+) -> float:
     labels = [getattr(row, label) for row in train[0].rows]
-    vectors = F.normalize(torch.stack([s[feature].reshape(-1, guess.shape[1]).mean(0) for s in train[1]]))
+    vectors = F.normalize(
+        torch.stack([s[feature].reshape(-1, guess.shape[1]).mean(0) for s in train[1]])
+    )
     names = sorted(set(labels))
     means = torch.stack([vectors[[k == name for k in labels]].mean(0) for name in names])
     centre = means.mean(0)  # the features are positive: what they all share says nothing
@@ -116,7 +133,10 @@ def main() -> None:
     run(trainer, accelerator, args.run / "stage1")
     students = accelerator.unwrap_model(trainer.network).eval()
     checkpoint.save_network(args.run / "export" / "students", students, config.model)
-    print("stage 1 on validation clips:", agreement(students, (train, seen), (val, features.read(args.run, val))))
+    print(
+        "stage 1 on validation clips:",
+        agreement(students, (train, seen), (val, features.read(args.run, val))),
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Stage 2: compose the video from c_t, mu and nu against three discriminators (equations 4-10).
 
-    python -m training.stage2 --config training/configs/avatars/stage2.yaml --data data/avatars --run runs/avatars
+python -m training.stage2 --config training/configs/avatars/stage2.yaml --data data/avatars --run runs/avatars
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ from s2v_core.cpc import STEPS_PER_SECOND, context_windows, summarise
 from s2v_core.students import Students, StudentsConfig
 from training import features, losses, settings
 from training.data import Clips
-from training.discriminators import Adversary, FrameDiscriminator, IdentityDiscriminator, SyncDiscriminator
+from training.discriminators import (
+    Adversary,
+    FrameDiscriminator,
+    IdentityDiscriminator,
+    SyncDiscriminator,
+)
 from training.loop import prepared, run
 from training.settings import Schedule
 
@@ -56,27 +61,44 @@ class Batch(NamedTuple):
 class Stage2Trainer:
     """Draws random frames of random clips and trains the composer against D_id, D_frame and D_sync."""
 
-    def __init__(self, config: Stage2Settings, clips: Clips, seen: list[dict[str, Tensor]], students: Students,
-                 accelerator: Accelerator) -> None:
+    def __init__(
+        self,
+        config: Stage2Settings,
+        clips: Clips,
+        seen: list[dict[str, Tensor]],
+        students: Students,
+        accelerator: Accelerator,
+    ) -> None:
         self.config, self.schedule, self.accelerator = config, config.schedule, accelerator
         self.clips, self.seen, self.students = clips, seen, students
         self.scales = len(config.model.identity)
         self.statistics = [_statistics([s[f"map.{i}"] for s in seen]) for i in range(self.scales)]
-        self.network, self.rms, self.rate = prepared(accelerator, Composer(config.model), config.schedule)
+        self.network, self.rms, self.rate = prepared(
+            accelerator, Composer(config.model), config.schedule
+        )
         model, d = config.model, config.discriminator
         adversary = partial(Adversary, accelerator=accelerator, schedule=config.schedule)
         self.d_id = adversary(IdentityDiscriminator(model.teacher[: self.scales]))
         self.d_frame = adversary(FrameDiscriminator(d, model.height, model.width))
         heard = model.window * model.context
-        self.d_sync = adversary(SyncDiscriminator(d, model.height, model.width, heard), slower=config.slower)
+        self.d_sync = adversary(
+            SyncDiscriminator(d, model.height, model.width, heard), slower=config.slower
+        )
 
     def batch(self, step: int) -> Batch:
         """Return ``batch`` clips with ``frames`` random frames each."""
         rng = np.random.default_rng((self.schedule.seed, step))
-        items = [self._item(int(i), rng) for i in rng.integers(len(self.clips), size=self.schedule.batch)]
+        items = [
+            self._item(int(i), rng) for i in rng.integers(len(self.clips), size=self.schedule.batch)
+        ]
         windows, elsewhere, omega, real, maps = zip(*items, strict=True)
-        return Batch(torch.stack(windows), torch.stack(elsewhere), torch.cat(omega), torch.stack(real),
-                     [torch.stack(level) for level in zip(*maps, strict=True)])
+        return Batch(
+            torch.stack(windows),
+            torch.stack(elsewhere),
+            torch.cat(omega),
+            torch.stack(real),
+            [torch.stack(level) for level in zip(*maps, strict=True)],
+        )
 
     def _item(self, index: int, rng: np.random.Generator) -> tuple:
         seen, n = self.seen[index], self.clips.rows[index].frames
@@ -84,8 +106,12 @@ class Stage2Trainer:
         context = seen[f"context.{rng.integers(copies)}"][None]
         windows = context_windows(context, n, self.config.model.look, self.config.model.fps)[0]
         at = np.sort(rng.choice(n, self.config.frames, replace=n < self.config.frames))
-        away = np.array([rng.choice(np.flatnonzero(abs(np.arange(n) - t) >= self.config.apart)) for t in at])
-        start = rng.integers(max(1, context.shape[1] - STEPS_PER_SECOND))  # nu and mu of any cut of the voice
+        away = np.array(
+            [rng.choice(np.flatnonzero(abs(np.arange(n) - t) >= self.config.apart)) for t in at]
+        )
+        start = rng.integers(
+            max(1, context.shape[1] - STEPS_PER_SECOND)
+        )  # nu and mu of any cut of the voice
         omega = summarise(context[:, start:], self.students.config.summary)
         maps = [(seen[f"map.{i}"] - m) / s for i, (m, s) in enumerate(self.statistics)]
         return windows[at], windows[away], omega, self.clips.frames(index, at), maps
@@ -93,14 +119,20 @@ class Stage2Trainer:
     def step(self, batch: Batch, step: int) -> dict[str, float]:
         """Update the discriminators, then the composer."""
         device = self.accelerator.device
-        batch = Batch(*(x.to(device) if isinstance(x, Tensor) else [m.to(device) for m in x] for x in batch))
+        batch = Batch(
+            *(x.to(device) if isinstance(x, Tensor) else [m.to(device) for m in x] for x in batch)
+        )
         self.network.train()
         with torch.no_grad():
             mu, nu = self.students(batch.omega)
         fake, maps = self.network(batch.windows, mu, nu)
         aligned = self.accelerator.unwrap_model(self.network).identity.aligned(maps)
         adversarial = step >= self.schedule.warmup
-        stats = self._discriminators(batch, fake.detach(), [m.detach() for m in aligned]) if adversarial else {}
+        stats = (
+            self._discriminators(batch, fake.detach(), [m.detach() for m in aligned])
+            if adversarial
+            else {}
+        )
         terms = self._similarity(fake, batch.real)
         if adversarial:
             terms |= self._adversarial(batch, fake, aligned)
@@ -110,7 +142,9 @@ class Stage2Trainer:
         self.rate.step()
         return {k: v.item() for k, v in terms.items()} | stats
 
-    def _discriminators(self, batch: Batch, fake: Tensor, aligned: list[Tensor]) -> dict[str, float]:
+    def _discriminators(
+        self, batch: Batch, fake: Tensor, aligned: list[Tensor]
+    ) -> dict[str, float]:
         """Equations 4 to 6, the discriminators' side."""
         flat, real, fake = batch.windows.flatten(0, 1), batch.real.flatten(0, 1), fake.flatten(0, 1)
         away = batch.elsewhere.flatten(0, 1)
@@ -120,8 +154,12 @@ class Stage2Trainer:
             return losses.lsgan(d(flat, real), 1.0) + 0.5 * wrong
 
         return {
-            "d_id": self.d_id.learn(lambda d: losses.lsgan(d(batch.maps), 1.0) + losses.lsgan(d(aligned), 0.0)),
-            "d_frame": self.d_frame.learn(lambda d: losses.lsgan(d(real), 1.0) + losses.lsgan(d(fake), 0.0)),
+            "d_id": self.d_id.learn(
+                lambda d: losses.lsgan(d(batch.maps), 1.0) + losses.lsgan(d(aligned), 0.0)
+            ),
+            "d_frame": self.d_frame.learn(
+                lambda d: losses.lsgan(d(real), 1.0) + losses.lsgan(d(fake), 0.0)
+            ),
             "d_sync": self.d_sync.learn(sync),
         }
 
@@ -139,7 +177,8 @@ class Stage2Trainer:
         return {
             "identity": c.lambda_identity * losses.lsgan(self.d_id.judge(aligned), 1.0),
             "frame": c.lambda_frame * losses.lsgan(self.d_frame.judge(frames), 1.0),
-            "sync": c.lambda_sync * losses.lsgan(self.d_sync.judge(batch.windows.flatten(0, 1), frames), 1.0),
+            "sync": c.lambda_sync
+            * losses.lsgan(self.d_sync.judge(batch.windows.flatten(0, 1), frames), 1.0),
         }
 
 
@@ -160,7 +199,9 @@ def main() -> None:
     accelerator = Accelerator()
     trainer = Stage2Trainer(config, clips, features.read(args.run, clips), students, accelerator)
     run(trainer, accelerator, args.run / "stage2")
-    checkpoint.save_network(args.run / "export" / "composer", accelerator.unwrap_model(trainer.network), config.model)
+    checkpoint.save_network(
+        args.run / "export" / "composer", accelerator.unwrap_model(trainer.network), config.model
+    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from s2v_core import checkpoint
 from training import settings
 from training.corpora import EMOTIONS
-from training.data import Clips, pixels
+from training.data import Clips
 from training.loop import prepared, run
 from training.settings import Schedule
 
@@ -52,7 +52,10 @@ class VGG(nn.Module):
             for c_in, c_out, n in zip(ends, config.channels, VGG_BLOCKS, strict=False)
         )
         flat = config.channels[-1] * (config.height // 32) * (config.width // 32)
-        self.fc6, self.fc7 = nn.Linear(flat, config.feature), nn.Linear(config.feature, config.feature)
+        self.fc6, self.fc7 = (
+            nn.Linear(flat, config.feature),
+            nn.Linear(config.feature, config.feature),
+        )
         self.fc8 = nn.Linear(config.feature, config.classes)
 
     def maps(self, frames: Tensor) -> list[Tensor]:
@@ -105,13 +108,19 @@ class SEBottleneck(nn.Module):
     def __init__(self, c_in: int, c_mid: int, stride: int) -> None:
         super().__init__()
         c_out = 4 * c_mid
-        self.reduce = nn.Sequential(nn.Conv2d(c_in, c_mid, 1, stride, bias=False), nn.BatchNorm2d(c_mid))
-        self.middle = nn.Sequential(nn.Conv2d(c_mid, c_mid, 3, 1, 1, bias=False), nn.BatchNorm2d(c_mid))
+        self.reduce = nn.Sequential(
+            nn.Conv2d(c_in, c_mid, 1, stride, bias=False), nn.BatchNorm2d(c_mid)
+        )
+        self.middle = nn.Sequential(
+            nn.Conv2d(c_mid, c_mid, 3, 1, 1, bias=False), nn.BatchNorm2d(c_mid)
+        )
         self.increase = nn.Sequential(nn.Conv2d(c_mid, c_out, 1, bias=False), nn.BatchNorm2d(c_out))
         self.down, self.up = nn.Conv2d(c_out, c_out // 16, 1), nn.Conv2d(c_out // 16, c_out, 1)
         self.project = nn.Identity()
         if stride != 1 or c_in != c_out:
-            self.project = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
+            self.project = nn.Sequential(
+                nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, 4 c_mid, h / stride, w / stride)."""
@@ -127,7 +136,9 @@ class SENet(nn.Module):
         super().__init__()
         self.config = config
         self.stem = nn.Sequential(
-            nn.Conv2d(3, config.stem, 7, 2, 3, bias=False), nn.BatchNorm2d(config.stem), nn.ReLU(),
+            nn.Conv2d(3, config.stem, 7, 2, 3, bias=False),
+            nn.BatchNorm2d(config.stem),
+            nn.ReLU(),
             nn.MaxPool2d(3, 2, ceil_mode=True),
         )
         blocks, c_in = [], config.stem
@@ -174,17 +185,28 @@ class TeachersSettings:
 class TeacherTrainer:
     """Trains one teacher to name a label of every frame, all labels drawn equally often."""
 
-    def __init__(self, network: nn.Module, labels: list[int], clips: Clips, schedule: Schedule,
-                 accelerator: Accelerator) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        labels: list[int],
+        clips: Clips,
+        schedule: Schedule,
+        accelerator: Accelerator,
+    ) -> None:
         self.schedule, self.clips, self.accelerator = schedule, clips, accelerator
         self.labels = labels
-        self.by_label = [[i for i, label in enumerate(labels) if label == k] for k in sorted(set(labels))]
+        self.by_label = [
+            [i for i, label in enumerate(labels) if label == k] for k in sorted(set(labels))
+        ]
         self.network, self.rms, self.rate = prepared(accelerator, network, schedule)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return frames (B, 3, H, W) and labels (B,)."""
         rng = np.random.default_rng((self.schedule.seed, step))
-        chosen = [rng.choice(self.by_label[rng.integers(len(self.by_label))]) for _ in range(self.schedule.batch)]
+        chosen = [
+            rng.choice(self.by_label[rng.integers(len(self.by_label))])
+            for _ in range(self.schedule.batch)
+        ]
         frames = torch.stack([self._frame(i, rng) for i in chosen])
         return frames, torch.tensor([self.labels[i] for i in chosen])
 
@@ -204,7 +226,10 @@ class TeacherTrainer:
         self.accelerator.backward(loss)
         self.rms.step()
         self.rate.step()
-        return {"cross_entropy": loss.item(), "accuracy": (logits.argmax(1) == labels).float().mean().item()}
+        return {
+            "cross_entropy": loss.item(),
+            "accuracy": (logits.argmax(1) == labels).float().mean().item(),
+        }
 
 
 @torch.inference_mode()
@@ -222,17 +247,31 @@ def main() -> None:
     config = settings.read(args.config, TeachersSettings, args.overrides)
     train, val = Clips.read(args.data, "train"), Clips.read(args.data, "val")
     for name, model, schedule, label in (
-        ("identity", VGG(config.identity), config.identity_schedule, lambda r: train.actors.index(r.actor)),
-        ("emotion", SENet(config.emotion), config.emotion_schedule, lambda r: EMOTIONS.index(r.emotion)),
+        (
+            "identity",
+            VGG(config.identity),
+            config.identity_schedule,
+            lambda r: train.actors.index(r.actor),
+        ),
+        (
+            "emotion",
+            SENet(config.emotion),
+            config.emotion_schedule,
+            lambda r: EMOTIONS.index(r.emotion),
+        ),
     ):
         torch.manual_seed(schedule.seed)
         accelerator = Accelerator()
-        trainer = TeacherTrainer(model, [label(r) for r in train.rows], train, schedule, accelerator)
+        trainer = TeacherTrainer(
+            model, [label(r) for r in train.rows], train, schedule, accelerator
+        )
         run(trainer, accelerator, args.run / f"teacher_{name}")
         network = accelerator.unwrap_model(trainer.network)
         checkpoint.save_network(args.run / "export" / f"teacher_{name}", network, network.config)
         accuracy = clip_accuracy(network, [label(r) for r in val.rows], val)
-        print(f"{name} teacher: {accuracy:.1%} of the validation clips' middle frames named rightly")
+        print(
+            f"{name} teacher: {accuracy:.1%} of the validation clips' middle frames named rightly"
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Train every network of a model set in order, then export it; what is done already is passed over.
 
-    python -m training.train_all --data data/avatars --run runs/avatars --out checkpoints/avatars
+python -m training.train_all --data data/avatars --run runs/avatars --out checkpoints/avatars
 """
 
 from __future__ import annotations
@@ -32,7 +32,13 @@ def train(data: Path, run: Path, configs: Path) -> None:
     for module, config, export in STEPS:
         if export and (run / "export" / export / "model.safetensors").exists():
             continue
-        command = [sys.executable, "-m", f"training.{module}", "--config", str(configs / f"{config}.yaml")]
+        command = [
+            sys.executable,
+            "-m",
+            f"training.{module}",
+            "--config",
+            str(configs / f"{config}.yaml"),
+        ]
         command += ["--data", str(data), "--run", str(run)]
         print("·", " ".join(command[1:]), flush=True)
         if subprocess.run(command, check=False).returncode:
@@ -48,7 +54,9 @@ def export(run: Path, out: Path) -> None:
 
 def main() -> None:
     """Train and export."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)

@@ -1,0 +1,123 @@
+"""The engine with the shipped model, on real speech."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import s2v_core
+from s2v_core import audio, video
+from s2v_core.engine import CHUNK, Speech2Video, to_uint8
+from s2v_core.errors import AudioError, CheckpointError, FaceError
+
+EXAMPLES = Path(__file__).parents[2] / "demo" / "examples"
+SPEECH = EXAMPLES / "calm_woman_english.wav"
+
+
+@pytest.fixture(scope="module")
+def model() -> Speech2Video:
+    return s2v_core.load(Path(__file__).parents[2] / "checkpoints" / "avatars", "cpu")
+
+
+@pytest.fixture(scope="module")
+def waveform() -> torch.Tensor:
+    return audio.load(SPEECH)
+
+
+def whole(model: Speech2Video, method: str, waveform: torch.Tensor) -> torch.Tensor:
+    return torch.cat(list(model.frames(method, waveform, model.still(None))))
+
+
+@pytest.mark.parametrize("method", s2v_core.METHODS)
+def test_a_frame_for_every_moment_of_the_speech(model, waveform, method) -> None:
+    frames = whole(model, method, waveform)
+    assert frames.shape == (audio.frame_count(len(waveform), model.fps), 3, 128, 96)
+    assert frames.abs().max() <= 1
+
+
+@pytest.mark.parametrize("method", s2v_core.METHODS)
+def test_chunks_are_the_whole(model, waveform, method, monkeypatch) -> None:
+    chunked = whole(model, method, waveform)
+    assert len(chunked) > 2 * CHUNK
+    monkeypatch.setattr("s2v_core.engine.CHUNK", 10_000)
+    torch.testing.assert_close(chunked, whole(model, method, waveform), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("method", s2v_core.METHODS)
+def test_the_mouth_moves_with_speech_and_rests_in_silence(model, waveform, method) -> None:
+    """A second of near silence on each side of the speech: the mouth must move less there."""
+    hush = 1e-4 * torch.randn(audio.SAMPLE_RATE, generator=torch.Generator().manual_seed(0))
+    frames = whole(model, method, torch.cat([hush, waveform, hush]))
+    mouth = frames[:, :, 78:112, 28:68]  # rows and columns of the crop around the lips
+    change = mouth.diff(dim=0).abs().mean((1, 2, 3))
+    speaking, resting = change[25:-25].mean(), torch.cat([change[5:20], change[-20:-5]]).mean()
+    assert speaking > 2 * resting, (speaking, resting)
+
+
+def test_the_same_speech_gives_the_same_frames(model, waveform) -> None:
+    assert torch.equal(whole(model, "sdfa", waveform), whole(model, "sdfa", waveform))
+
+
+def test_two_voices_get_two_faces_and_one_still_gets_one(model) -> None:
+    man = audio.load(EXAMPLES / "calm_man_english.wav")
+    woman = audio.load(SPEECH)
+
+    def distance(method: str) -> float:
+        faces = [whole(model, method, speech).mean(0) for speech in (man, woman)]
+        return (faces[0] - faces[1]).abs().mean().item()
+
+    assert distance("speech2video") > 3 * distance("sdfa")
+
+
+def test_generate_writes_what_it_reports(model, tmp_path) -> None:
+    steps: list[tuple[str, int, int]] = []
+    results = model.generate(SPEECH, tmp_path, progress=lambda *step: steps.append(step))
+    assert [r.method for r in results] == list(s2v_core.METHODS)
+    for result in results:
+        info = video.probe(result.path)
+        assert (info.width, info.height, info.n_frames) == (96, 128, result.frames)
+        assert (result.method, result.frames, result.frames) in steps
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(r.path.name for r in results)
+
+
+def test_the_label_can_be_left_out(model, tmp_path) -> None:
+    pictures = []
+    for label in (True, False):
+        (result,) = model.generate(
+            SPEECH, tmp_path / str(label), methods=["speech2video"], label=label
+        )
+        pictures.append(next(iter(video.read(result.path))).astype(int))
+    difference = np.abs(pictures[0] - pictures[1])
+    assert difference[-16:].mean() > 10 > difference[:64].mean()
+
+
+@pytest.mark.parametrize(
+    ("speech", "reference", "error"),
+    [
+        ("nothing.wav", None, AudioError),
+        (SPEECH, "nothing.png", FaceError),
+        (SPEECH, "grey.png", FaceError),
+    ],
+)
+def test_refusals_leave_nothing_behind(model, tmp_path, speech, reference, error) -> None:
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((200, 200, 3), 128, np.uint8))
+    picture = tmp_path / reference if reference else None
+    with pytest.raises(error) as caught:
+        model.generate(speech, tmp_path / "out", reference=picture)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_model_is_named(tmp_path) -> None:
+    with pytest.raises(CheckpointError, match="no such model"):
+        s2v_core.load(tmp_path / "nowhere")
+
+
+def test_uint8_is_exact_at_the_ends_and_the_middle() -> None:
+    frames = torch.tensor([-1.0, 0.0, 1.0]).view(3, 1, 1, 1).expand(3, 3, 2, 2)
+    assert to_uint8(frames)[:, 0, 0, 0].tolist() == [0, 128, 255]

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from s2v_core import face, video
+from s2v_core.errors import FaceError
+from s2v_core.face import LandmarkConfig, LandmarkNet
+
+RNG = np.random.default_rng
+
+
+def turned(points: np.ndarray, scale: float, degrees: float, shift: tuple) -> np.ndarray:
+    angle = np.radians(degrees)
+    turn = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return scale * points @ np.transpose(turn) + shift
+
+
+def applied(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def spots(points: np.ndarray, height: int, width: int, radius: int) -> np.ndarray:
+    """A black picture with a white spot at each point."""
+    down, across = np.mgrid[:height, :width]
+    image = np.zeros((height, width, 3), np.uint8)
+    for x, y in points:
+        image[(across - x) ** 2 + (down - y) ** 2 <= radius**2] = 255
+    return image
+
+
+def centre_near(image: np.ndarray, point: np.ndarray, reach: int = 8) -> np.ndarray:
+    """Where the white near a point has its centre, x and y."""
+    x, y = np.round(point).astype(int)
+    part = image[y - reach : y + reach + 1, x - reach : x + reach + 1].mean(2)
+    down, across = np.mgrid[y - reach : y + reach + 1, x - reach : x + reach + 1]
+    return np.array([(part * across).sum(), (part * down).sum()]) / part.sum()
+
+
+def test_the_template_is_symmetrical():
+    nose, outer, inner, *others = face.TEMPLATE
+    assert nose[0] == face.WIDTH / 2
+    assert [(face.WIDTH - x, y) for x, y in (inner, outer)] == [tuple(point) for point in others]
+
+
+@pytest.mark.parametrize("scale", [0.3, 1, 4])
+@pytest.mark.parametrize("degrees", [-170, -20, 0, 35])
+def test_similarity_finds_the_transform_that_was_made(scale, degrees):
+    points = RNG(0).normal(100, 40, (5, 2))
+    moved = turned(points, scale, degrees, (17, -230))
+    matrix = face.similarity(points, moved)
+    np.testing.assert_allclose(applied(matrix, points), moved, atol=1e-9)
+    assert matrix[0, 0] == pytest.approx(scale * np.cos(np.radians(degrees)))
+
+
+def test_similarity_is_the_least_squares_fit():
+    points, target = RNG(0).normal(size=(5, 2)), RNG(1).normal(size=(5, 2))
+    rows = [[[x, -y, 1, 0], [y, x, 0, 1]] for x, y in points]  # of a, b, shift x, shift y
+    a, b, x, y = np.linalg.lstsq(np.reshape(rows, (10, 4)), target.ravel())[0]
+    np.testing.assert_allclose(face.similarity(points, target), [[a, -b, x], [b, a, y]], atol=1e-12)
+
+
+@pytest.mark.parametrize(("height", "width"), [(128, 96), (256, 192)])
+@pytest.mark.parametrize("degrees", [0, 25])
+def test_a_crop_puts_the_points_on_the_template(height, width, degrees):
+    points = turned(face.TEMPLATE, 1.8, degrees, (120, 60))
+    image = spots(points, 480, 360, radius=4)
+    others = RNG(0).uniform(0, 300, (4, 2))  # the mouth's points must not move the crop
+    aligned = face.crop(image, np.concatenate([points, others]), height, width)
+    assert aligned.shape == (height, width, 3)
+    for point in face.TEMPLATE * (width / 96):
+        np.testing.assert_allclose(centre_near(aligned, point, 6), point, atol=0.7)
+
+
+def test_a_crop_of_the_template_itself_changes_nothing():
+    image = RNG(0).integers(0, 256, (128, 96, 3), np.uint8)
+    np.testing.assert_array_equal(face.crop(image, face.TEMPLATE), image)
+
+
+def test_a_crop_of_a_large_photo_is_not_aliased():
+    """Stripes one pixel wide, six times finer than the crop's pixels, are grey from afar."""
+    image = np.zeros((128 * 6, 96 * 6, 3), np.uint8)
+    image[:, ::2] = 255
+    aligned = face.crop(image, 6 * face.TEMPLATE + 2.3)
+    assert np.abs(aligned[8:-8, 8:-8].astype(int) - 128).max() < 40
+
+
+def test_smoothing_leaves_constants_and_straight_motion():
+    still = np.full((9, 3, 2), 5.5)
+    np.testing.assert_allclose(face.smooth(still, 7), still)
+    moving = np.arange(9.0)[:, None, None] * np.ones((1, 3, 2))
+    np.testing.assert_allclose(face.smooth(moving, 3)[1:-1], moving[1:-1])
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 7, 20])
+def test_smoothing_is_a_moving_average_with_held_ends(n_frames):
+    points = RNG(0).normal(size=(n_frames, 2, 2))
+    expected = [
+        np.mean([points[min(max(k + i, 0), n_frames - 1)] for i in (-2, -1, 0, 1, 2)], axis=0)
+        for k in range(n_frames)
+    ]
+    np.testing.assert_allclose(face.smooth(points, 5), expected)
+    np.testing.assert_array_equal(face.smooth(points, 1), points)
+
+
+def test_a_patch_is_the_box_and_a_margin():
+    x, y, width, height = box = (50, 80, 100, 100)
+    corners = np.array([[x - 20, y - 20], [x + width + 20, y + height + 20], [x + 50, y + 50]])
+    placed = applied(face.patch_transform(box), corners)
+    np.testing.assert_allclose(placed, [[0, 0], [face.PATCH, face.PATCH], [48, 48]], atol=1e-9)
+
+
+def test_a_patch_of_a_tall_box_is_a_square_around_it():
+    matrix = face.patch_transform((0, 0, 60, 100))
+    assert matrix[0, 0] == matrix[1, 1] == pytest.approx(face.PATCH / 140)
+    np.testing.assert_allclose(applied(matrix, np.array([[30, 50]])), [[48, 48]])
+
+
+def test_normalised_patches_are_in_range():
+    patches = np.array([[[0, 255]]], np.uint8).repeat(2, axis=0)
+    expected = torch.tensor([-1.0, 1.0]).expand(2, 1, 1, 2)
+    torch.testing.assert_close(face.normalise(patches), expected)
+
+
+class BrightestSpots(torch.nn.Module):
+    """Points, as the network gives them, at the brightest pixel of the patch."""
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        at = patches.flatten(1).argmax(1)
+        pixel = torch.stack([at % face.PATCH, at // face.PATCH], dim=-1)
+        return (pixel * 2 / face.PATCH - 1)[:, None].expand(-1, 9, -1)
+
+
+def test_points_come_back_in_the_pictures_own_pixels():
+    spot = np.array([231, 142])
+    image = cv2.GaussianBlur(spots([spot], 360, 480, radius=3), (0, 0), 3)
+    points = face.locate([image, image], (150, 60, 160, 160), BrightestSpots())
+    assert points.shape == (2, 9, 2)
+    assert np.abs(points - spot).max() < 160 * 1.4 / face.PATCH  # a pixel of the patch
+
+
+def test_the_landmark_network_gives_nine_points():
+    network = LandmarkNet(LandmarkConfig(width=2)).eval()
+    assert network(torch.zeros(3, 1, 96, 96)).shape == (3, len(face.POINTS), 2)
+
+
+def test_gradients_reach_every_parameter(without_gradient):
+    torch.manual_seed(0)
+    network = LandmarkNet(LandmarkConfig(width=2))
+    assert without_gradient(network, network(torch.randn(3, 1, 96, 96))) == []
+
+
+def test_no_face_in_noise():
+    assert face.detect(RNG(0).integers(0, 256, (240, 320, 3), np.uint8)) is None
+
+
+@pytest.mark.corpus
+def test_every_portraits_face_is_found(corpus):
+    portraits = sorted((corpus / "Portraits").glob("*.png"))
+    assert len(portraits) == 27
+    for portrait in portraits[::3]:
+        x, y, width, height = face.detect(face.read_picture(portrait))
+        assert x < 128 < x + width, portrait.name  # 256x256, frontal
+        assert y < 128 < y + height, portrait.name
+
+
+@pytest.mark.corpus
+def test_a_real_clips_crop_is_the_plain_affine_fit(corpus):
+    clip = sorted((corpus / "VideoFlash").glob("*.flv"))[0]
+    landmarks = np.load(corpus / "landmarks" / f"{clip.stem}.npz")["landmarks"]
+    points = landmarks[0, face.POINTS].astype(float)
+    frame = next(video.read(clip))
+    rows = np.c_[points[:5], np.ones(5)]
+    affine = np.linalg.lstsq(rows, face.TEMPLATE)[0].T
+    plain = cv2.warpAffine(frame, affine, (96, 128)).astype(float)
+    assert np.abs(face.crop(frame, points) - plain).mean() < 12  # shear apart, the same picture
+
+
+def test_a_picture_keeps_its_colours_and_place(tmp_path):
+    image = RNG(0).integers(0, 256, (7, 5, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "face.png"), image[..., ::-1])
+    np.testing.assert_array_equal(face.read_picture(tmp_path / "face.png"), image)
+
+
+def test_a_picture_with_a_foreign_name_is_read(tmp_path):
+    path = tmp_path / "лицо 顔.png"
+    path.write_bytes(cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes())
+    assert face.read_picture(path).shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no picture"])
+def test_what_is_no_picture_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "me.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(FaceError, match="me.png"):
+        face.read_picture(path)
+
+
+def test_a_picture_without_a_face_is_refused_by_name(tmp_path):
+    path = tmp_path / "wall.png"
+    cv2.imwrite(str(path), np.full((2000, 1500, 3), 200, np.uint8))
+    with pytest.raises(FaceError, match="wall.png"):
+        face.align_still(path, LandmarkNet(LandmarkConfig(width=2)).eval())

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import torch
+
+from s2v_core.students import Students, StudentsConfig, unit
+
+TINY = StudentsConfig(omega=6, hidden=16, mu=5, nu=9)
+
+
+def omega() -> torch.Tensor:
+    return torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+
+
+def students() -> Students:
+    torch.manual_seed(0)
+    return Students(TINY)
+
+
+def test_the_published_sizes():
+    with torch.device("meta"):
+        mu, nu = Students(StudentsConfig())(torch.zeros(3, 256))
+    assert mu.shape == (3, 2048)
+    assert nu.shape == (3, 4096)
+
+
+def test_both_vectors_have_unit_mean_square():
+    mu, nu = students()(omega())
+    torch.testing.assert_close(mu.square().mean(1), torch.ones(4))
+    torch.testing.assert_close(nu.square().mean(1), torch.ones(4))
+
+
+def test_unit_by_hand():
+    # length 5, two entries: times sqrt 2 / 5
+    torch.testing.assert_close(
+        unit(torch.tensor([3.0, 4.0])), torch.tensor([3.0, 4.0]) * 2**0.5 / 5
+    )
+
+
+def test_unit_keeps_the_direction_and_forgets_the_length():
+    x = omega()
+    torch.testing.assert_close(unit(7 * x), unit(x))
+    cosine = torch.cosine_similarity(unit(x), x)
+    torch.testing.assert_close(cosine, torch.ones(4))
+
+
+def test_the_students_do_not_hear_how_loud_the_summary_is():
+    network = students().eval()
+    torch.testing.assert_close(network(50 * omega()), network(5 * omega()), atol=1e-3, rtol=0)
+
+
+def test_the_students_are_apart():
+    network = students()
+    network(omega())[0].sum().backward()
+    assert all(p.grad is None for p in network.s_id.parameters())
+    assert any(p.grad is not None for p in network.s_emo.parameters())
+
+
+def test_no_chance_once_trained():
+    network = students().eval()
+    torch.testing.assert_close(network(omega()), network(omega()))
+    network.train()
+    assert not torch.equal(network(omega())[1], network(omega())[1])  # dropout
+
+
+def test_gradients_reach_every_parameter(without_gradient):
+    network = students()
+    assert without_gradient(network, *network(omega())) == []
