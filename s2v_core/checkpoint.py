@@ -11,7 +11,7 @@ import torch
 from dacite import Config, DaciteError, from_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from s2v_core.errors import CheckpointError
 
@@ -30,9 +30,9 @@ def read_config(folder: str | Path, config_type: type[C]) -> C:
         return from_dict(
             config_type, json.loads(path.read_text()), Config(strict=True, cast=[tuple])
         )
-    except (DaciteError, json.JSONDecodeError) as error:
+    except (DaciteError, ValueError, AttributeError, TypeError) as error:
         raise CheckpointError(
-            f"{path} does not describe a {config_type.__name__}: {error}."
+            f"{path} does not describe a {config_type.__name__}: {_one_line(error)}."
         ) from None
 
 
@@ -54,20 +54,28 @@ def load_network(folder: str | Path, network: type[N], config_type: type[Any]) -
             {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
         )
     except (SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
         raise CheckpointError(
-            f"{path} does not hold a {network.__name__}'s weights: {reason}"
+            f"{path} does not hold a {network.__name__}'s weights: {_one_line(error)}"
         ) from None
     return model.eval()
 
 
 def save_network(folder: str | Path, model: nn.Module, config: Any) -> None:
-    """Write ``model``'s tensors (floats as fp16) and ``config`` into ``folder``."""
+    """Write ``model``'s tensors and ``config`` into ``folder``.
+
+    Floats are stored as fp16, but for the running statistics of norms: a variance may exceed fp16.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {
-        k: (v.to(torch.float16) if v.is_floating_point() else v).contiguous().cpu()
-        for k, v in model.state_dict().items()
-    }
+    tensors = {key: _compact(key, value) for key, value in model.state_dict().items()}
     save_file(tensors, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
+
+
+def _compact(key: str, value: Tensor) -> Tensor:
+    half = value.is_floating_point() and "running_" not in key
+    return (value.to(torch.float16) if half else value).contiguous().cpu()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

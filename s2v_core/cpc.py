@@ -96,7 +96,9 @@ def context_windows(context: Tensor, n_frames: int, look: int, fps: int) -> Tens
     A frame's window is its own steps and ``look`` more on each side, W = 100 / fps + 2 look; the
     ends are padded with the first and the last step. ``look`` 0 is the paper's c at frame t.
     """
-    steps = STEPS_PER_SECOND // fps  # 4 at 25 fps, exactly
+    if STEPS_PER_SECOND % fps:
+        raise ValueError(f"{fps} frames/s do not divide the {STEPS_PER_SECOND} CPC steps a second")
+    steps = STEPS_PER_SECOND // fps  # 4 at 25 fps
     missing = max(0, n_frames * steps - context.shape[1])
     before = context[:, :1].expand(-1, look, -1)
     after = context[:, -1:].expand(-1, look + missing, -1)

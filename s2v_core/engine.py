@@ -176,11 +176,11 @@ class Speech2Video:
         code, maps = sdfa.identify(identity)
         windows = speech_windows(speech, n_frames, self.fps)
         generator = torch.Generator().manual_seed(0)  # the same speech gives the same video
-        heard, drift = None, None
-        for part in windows.split(CHUNK, dim=1):
+        noise = sdfa.noisy(1, n_frames, NOISE_STD, generator)
+        heard = None
+        for part, drift in zip(windows.split(CHUNK, dim=1), noise.split(CHUNK, dim=1), strict=True):
             feature, heard = sdfa.speech(part, heard)
-            noise, drift = sdfa.noisy(1, part.shape[1], NOISE_STD, drift, generator)
-            yield sdfa.frames(feature, noise, code, maps)[0].cpu()
+            yield sdfa.frames(feature, drift, code, maps)[0].cpu()
 
 
 def pick_device(name: str) -> torch.device:

@@ -88,12 +88,22 @@ def patch_transform(box: tuple[float, float, float, float]) -> np.ndarray:
     return np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
 
 
+def shrunk(image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``image`` halved, by area, until ``matrix (2, 3)`` shrinks it at most to half, and its matrix.
+
+    cv2.warpAffine looks at four pixels whatever the scale, so a large photo would alias.
+    """
+    while np.hypot(*matrix[0, :2]) < 0.5:
+        image = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        # Pixel centres: x of the whole picture is 2 x' + 0.5 of the halved one.
+        matrix = np.column_stack([2 * matrix[:, :2], matrix @ [0.5, 0.5, 1]])
+    return image, matrix
+
+
 def extract_patch(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Return the grey patch (96, 96) uint8 that ``matrix (2, 3)`` cuts out of ``image (H, W, 3)``."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    return cv2.warpAffine(
-        grey, matrix, (PATCH, PATCH), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
-    )
+    grey, matrix = shrunk(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), matrix)
+    return cv2.warpAffine(grey, matrix, (PATCH, PATCH), borderMode=cv2.BORDER_REPLICATE)
 
 
 def normalise(patches: np.ndarray) -> Tensor:
@@ -141,10 +151,8 @@ def crop(
     not move, are used.
     """
     template = TEMPLATE * [width / WIDTH, height / HEIGHT]
-    matrix = similarity(points[: len(TEMPLATE)].astype(float), template)
-    return cv2.warpAffine(
-        image, matrix, (width, height), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
-    )
+    image, matrix = shrunk(image, similarity(points[: len(TEMPLATE)].astype(float), template))
+    return cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
 
 
 def read_picture(path: str | Path) -> np.ndarray:

@@ -112,18 +112,12 @@ class SDFA(nn.Module):
         return self.still(identity)
 
     def noisy(
-        self,
-        clips: int,
-        frames: int,
-        std: float,
-        state: Tensor | None = None,
-        generator: torch.Generator | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Return smooth noise (clips, frames, noise) and the state it goes on from."""
+        self, clips: int, frames: int, std: float, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return smooth noise (clips, frames, noise): Gaussian of ``std`` through the noise GRU."""
         device = next(self.parameters()).device
         draw = torch.randn(clips, frames, self.config.noise, generator=generator).to(device)
-        noise, state = self.noise(std * draw, state)
-        return torch.tanh(noise), state
+        return torch.tanh(self.noise(std * draw)[0])
 
     def frames(self, speech: Tensor, noise: Tensor, code: Tensor, maps: list[Tensor]) -> Tensor:
         """Return frames (B, F, 3, H, W) in [-1, 1] from the codes ``(B, F, ...)`` and a clip's maps."""

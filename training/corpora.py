@@ -47,7 +47,7 @@ def crema_d(root: Path) -> Iterator[Clip]:
     Splits come from ``splits.csv`` beside them where there is one, else from ``make_splits``.
     """
     people = {row["ActorID"]: row for row in _rows(root / "VideoDemographics.csv")}
-    videos = sorted((root / "VideoFlash").glob("*_*_*_*.flv"))
+    videos = sorted(p for p in (root / "VideoFlash").glob("*.flv") if p.stem.count("_") == 3)
     if not videos:
         raise UserError(
             f"{root} holds no VideoFlash/*.flv; --root is the folder of CREMA-D's README."
@@ -103,7 +103,11 @@ def _proportions(sentences: list[str]) -> dict[str, str]:
 def _splits(path: Path, names: list[str]) -> dict[str, str]:
     if not path.exists():
         return make_splits(names)
-    return {row["Filename"]: row["Split"] for row in _rows(path)}
+    splits = {row["Filename"]: row["Split"] for row in _rows(path)}
+    missing = sorted(set(names) - set(splits))
+    if missing:
+        raise UserError(f"{path} has no row for {missing[0]} ({len(missing)} clips in all).")
+    return splits
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ python -m training.cpc --config training/configs/avatars/cpc.yaml --data data/av
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,9 +89,8 @@ class CPCTrainer:
         return {"info_nce": loss.item(), "accuracy": accuracy.item()}
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Train and export."""
-    args = settings.command_line(__doc__)
     config = settings.read(args.config, CPCSettings, args.overrides)
     torch.manual_seed(config.schedule.seed)
     accelerator = Accelerator()
@@ -102,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    settings.start(__doc__, main)

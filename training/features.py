@@ -4,11 +4,12 @@
 
 RUN/features/NAME.safetensors holds for each clip:
 context.0 (L, D) of the clean speech, context.1.. of augmented copies (training clips only),
-emotion (N, D_mu) of every frame, identity (D_nu) of the first, map.0.. its pools, smallest first.
+emotion (N / 2, D_mu) of every second frame, identity (D_nu) of the first, map.0.. its pools, smallest first.
 """
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class FeaturesSettings:
     """How many augmented copies of each training clip are heard."""
 
     copies: int = 4
+    every: int = 2  # the emotion of every second frame: neighbours hardly differ
     seed: int = 0
 
 
@@ -48,11 +50,11 @@ class Frozen:
         """Return the context (L, D) of ``speech (T,)``."""
         return self.cpc(speech[None])[1][0]
 
-    def see(self, frames: Tensor) -> dict[str, Tensor]:
-        """Return a clip's emotion, identity and maps from its ``frames (N, 3, H, W)``."""
+    def see(self, frames: Tensor, every: int) -> dict[str, Tensor]:
+        """Return a clip's identity and maps (first frame) and emotion (``every`` so many frames)."""
         first = frames[:1]
         seen = {
-            "emotion": self.emotion.feature(frames),
+            "emotion": self.emotion.feature(frames[::every]),
             "identity": self.identity.feature(first)[0],
         }
         return seen | {f"map.{i}": m[0] for i, m in enumerate(self.identity.maps(first))}
@@ -73,7 +75,7 @@ def extract(clips: Clips, run: Path, config: FeaturesSettings) -> None:
         if row.split == "train":
             copies += [augment(speech, rng) for _ in range(config.copies)]
         tensors = {f"context.{i}": frozen.hear(copy) for i, copy in enumerate(copies)}
-        tensors |= frozen.see(clips.frames(index))
+        tensors |= frozen.see(clips.frames(index), config.every)
         save_file({k: v.half().contiguous() for k, v in tensors.items()}, path.with_suffix(".part"))
         path.with_suffix(".part").rename(path)
 
@@ -84,12 +86,11 @@ def read(run: Path, clips: Clips) -> list[dict[str, Tensor]]:
     return [{k: v.float() for k, v in load_file(path).items()} for path in paths]
 
 
-def main() -> None:
-    """Extract the features of all clips."""
-    args = settings.command_line(__doc__)
+def main(args: argparse.Namespace) -> None:
+    """Extract the features of the clips that training and its reports use."""
     config = settings.read(args.config, FeaturesSettings, args.overrides)
-    extract(Clips.read(args.data), args.run, config)
+    extract(Clips.read(args.data, "train", "val"), args.run, config)
 
 
 if __name__ == "__main__":
-    main()
+    settings.start(__doc__, main)

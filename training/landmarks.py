@@ -8,6 +8,7 @@ sharpness, scale, rotation and occlusion: the step from rendered to photographed
 
 from __future__ import annotations
 
+import argparse
 import csv
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,16 +149,15 @@ def usable(corpus: Path, data: Path, *splits: str) -> list[Clip]:
     return [clip for clip in crema_d(corpus) if clip.landmarks and clip.name in names]
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Train, report on actors never seen and export."""
-    args = settings.command_line(__doc__)
     config = settings.read(args.config, LandmarksSettings, args.overrides)
     squares, points = collect(usable(Path(config.corpus), args.data, "train"), config.frames)
     torch.manual_seed(config.schedule.seed)
     accelerator = Accelerator()
     trainer = LandmarkTrainer(config, squares, points, accelerator)
     run(trainer, accelerator, args.run / "landmarks")
-    network = accelerator.unwrap_model(trainer.network).eval()
+    network = accelerator.unwrap_model(trainer.network).cpu().eval()
     checkpoint.save_network(args.run / "export" / "landmarks", network, config.model)
     squares, points = collect(usable(Path(config.corpus), args.data, "unobserved")[::4], 2)
     inner = slice((SIDE - face.PATCH) // 2, (SIDE + face.PATCH) // 2)
@@ -168,4 +168,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    settings.start(__doc__, main)

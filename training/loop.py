@@ -78,17 +78,30 @@ def run(trainer: Trainer, accelerator: Accelerator, folder: Path) -> None:
 
 
 def _resume(accelerator: Accelerator, state: Path) -> int:
-    if not state.exists():
-        return 0
-    accelerator.load_state(str(state))
-    return json.loads((state / "step.json").read_text())
+    """Load the newest whole state, wherever a kill left it; return the step it goes on from."""
+    for folder in (state, state.with_name("state.new"), state.with_name("state.old")):
+        if (folder / "step.json").exists():
+            accelerator.load_state(str(folder))
+            return json.loads((folder / "step.json").read_text())
+    return 0
 
 
 def _save(accelerator: Accelerator, state: Path, step: int) -> None:
-    """Write the state beside the old one, then swap, so that a kill never leaves half a state."""
-    new = state.with_name("state.new")
-    shutil.rmtree(new, ignore_errors=True)
+    """Write the state beside the old one, then swap: at every moment one of them is whole.
+
+    step.json is written last, and removed first: only a folder that has it is a whole state.
+    """
+    new, old = state.with_name("state.new"), state.with_name("state.old")
+    _remove(new)
     accelerator.save_state(str(new))
     (new / "step.json").write_text(json.dumps(step))
-    shutil.rmtree(state, ignore_errors=True)
+    _remove(old)
+    if state.exists():
+        state.rename(old)
     new.rename(state)
+    _remove(old)
+
+
+def _remove(folder: Path) -> None:
+    (folder / "step.json").unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)

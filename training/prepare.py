@@ -77,8 +77,6 @@ def find_points(
         if len(points) != len(frames):
             raise UnusableError(f"{len(points)} landmark rows for {len(frames)} frames")
         return face.smooth(points, SMOOTHING["exact"])
-    if net is None:
-        raise UserError("No landmark network: train it with python -m training.landmarks first.")
     boxes = [face.detect(frame) for frame in frames[:: max(1, len(frames) // 8)]]
     boxes = [box for box in boxes if box is not None]
     if not boxes:
@@ -87,17 +85,18 @@ def find_points(
     return face.smooth(points, SMOOTHING["network"])
 
 
+def load_landmarks(weights: Path) -> face.LandmarkNet:
+    """Return the landmark network; CheckpointError, a UserError, when it is missing."""
+    return checkpoint.load_network(weights, face.LandmarkNet, face.LandmarkConfig)
+
+
 def prepare_clip(clip: Clip, out: Path, weights: Path) -> tuple[Clip, int, str]:
     """Prepare one clip; return it with its number of frames, or with the reason for leaving it out."""
     record = out / "clips" / f"{clip.name}.npz"
     if record.exists():
         return clip, len(np.load(record)["points"]), ""
     try:
-        net = (
-            None
-            if clip.landmarks
-            else checkpoint.load_network(weights, face.LandmarkNet, face.LandmarkConfig)
-        )
+        net = None if clip.landmarks else load_landmarks(weights)
         n_frames = _write_clip(clip, out, record, net)
     except (UnusableError, UserError) as error:
         return clip, 0, str(error)
@@ -111,7 +110,7 @@ def _write_clip(clip: Clip, out: Path, record: Path, net: face.LandmarkNet | Non
     if abs(seconds - len(frames) / FPS) > MAX_MISMATCH:
         raise UnusableError(f"{seconds:.2f} s of sound for {len(frames) / FPS:.2f} s of picture")
     points = find_points(frames, clip.landmarks, net)
-    n = min(len(frames), int(seconds * FPS))
+    n = min(len(frames), len(speech) * FPS // audio.SAMPLE_RATE)
     crops = np.stack([face.crop(f, p) for f, p in zip(frames[:n], points[:n], strict=True)])
     matrices = [face.similarity(p[:5].astype(float), face.TEMPLATE) for p in points[:n]]
     aligned = np.stack(
@@ -147,6 +146,8 @@ def _prepared(clips: list[Clip], out: Path, weights: Path, workers: int) -> Iter
 def prepare(corpus: str, root: Path, out: Path, weights: Path, workers: int) -> None:
     """Prepare every clip of ``corpus`` below ``root`` into ``out`` and say what was left out."""
     clips = list(CORPORA[corpus](root))
+    if not all(clip.landmarks for clip in clips):
+        load_landmarks(weights)  # told once and before any work, not once a clip
     for folder in ("frames", "clips"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     rows, dropped = [], []

@@ -6,6 +6,7 @@ python -m training.sdfa --config training/configs/avatars/s2f_sdfa.yaml --data d
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -145,7 +146,7 @@ class SDFATrainer:
         sdfa = self.accelerator.unwrap_model(self.network)
         code, maps = sdfa.identify(batch.identity)
         speech, _ = sdfa.speech(batch.windows)
-        noise, _ = sdfa.noisy(*speech.shape[:2], self.config.model.noise_std)
+        noise = sdfa.noisy(*speech.shape[:2], self.config.model.noise_std)
         at = batch.start[:, None] + torch.arange(self.config.frames, device=speech.device)  # (B, F)
         rows = torch.arange(len(at), device=speech.device)[:, None]
         return sdfa.frames(speech[rows, at], noise[rows, at], code, maps), batch.windows[rows, at]
@@ -198,9 +199,8 @@ def bce(scores: Tensor, target: float) -> Tensor:
     return F.binary_cross_entropy_with_logits(scores, torch.full_like(scores, target))
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Train and export."""
-    args = settings.command_line(__doc__)
     config = settings.read(args.config, SDFASettings, args.overrides)
     voice = None
     if config.model.face:
@@ -217,4 +217,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    settings.start(__doc__, main)

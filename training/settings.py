@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,36 +37,38 @@ def read(path: Path, settings: type[S], overrides: Sequence[str] = ()) -> S:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such settings file; see training/configs.")
-    values = yaml.safe_load(path.read_text()) or {}
-    for override in overrides:
-        _assign(values, override)
     try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        for override in overrides:
+            _assign(values, override)
         return from_dict(settings, values, Config(strict=True, cast=[tuple, float]))
-    except DaciteError as error:
-        raise UserError(f"{path}: {error}.") from None
+    except (DaciteError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
 
 
 def _assign(values: dict[str, Any], override: str) -> None:
+    """Set one "a.b=value" in the nested ``values``."""
     key, separator, value = override.partition("=")
     if not separator:
-        raise UserError(f"--set {override}: write it as key=value, for example schedule.steps=100.")
+        raise ValueError(f"--set {override}: write it as key=value, like schedule.steps=100.")
     *parents, leaf = key.split(".")
     for parent in parents:
         values = values.setdefault(parent, {})
     values[leaf] = yaml.safe_load(value)
 
 
-def command_line(description: str) -> argparse.Namespace:
-    """Parse what every trainer's command line takes: --config, --data, --run and --set."""
+def start(description: str, train: Callable[[argparse.Namespace], None]) -> None:
+    """Run a trainer's command line (--config, --data, --run, --set): exit 2 with one line on a UserError."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument(
-        "--config", type=Path, required=True, help="a YAML file of training/configs"
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder made by training.prepare")
-    parser.add_argument(
-        "--run", type=Path, required=True, help="folder of all networks of this run"
-    )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
-    return parser.parse_args()
+    add = parser.add_argument
+    add("--config", type=Path, required=True, help="a YAML file of training/configs")
+    add("--data", type=Path, required=True, help="folder made by training.prepare")
+    add("--run", type=Path, required=True, help="folder of all networks of this run")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+    try:
+        train(parser.parse_args())
+    except UserError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

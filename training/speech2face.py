@@ -8,6 +8,7 @@ The baseline of the paper is supervised by a loss on the normalised vectors alon
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,9 +70,8 @@ class Speech2FaceTrainer:
         return {"distance": loss.item()}
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Train and export."""
-    args = settings.command_line(__doc__)
     config = settings.read(args.config, Speech2FaceSettings, args.overrides)
     clips = Clips.read(args.data, "train")
     faces = torch.stack([seen["identity"] for seen in features.read(args.run, clips)])
@@ -85,4 +85,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    settings.start(__doc__, main)

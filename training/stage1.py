@@ -5,6 +5,7 @@ python -m training.stage1 --config training/configs/avatars/stage1.yaml --data d
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,9 +122,8 @@ def _nearest(
     return (scores.argmax(1) == wanted).float().mean().item()
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Train, report on the validation clips and export."""
-    args = settings.command_line(__doc__)
     config = settings.read(args.config, Stage1Settings, args.overrides)
     train, val = Clips.read(args.data, "train"), Clips.read(args.data, "val")
     seen = features.read(args.run, train)
@@ -131,7 +131,7 @@ def main() -> None:
     accelerator = Accelerator()
     trainer = Stage1Trainer(config, seen, accelerator)
     run(trainer, accelerator, args.run / "stage1")
-    students = accelerator.unwrap_model(trainer.network).eval()
+    students = accelerator.unwrap_model(trainer.network).cpu().eval()
     checkpoint.save_network(args.run / "export" / "students", students, config.model)
     print(
         "stage 1 on validation clips:",
@@ -140,4 +140,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    settings.start(__doc__, main)

@@ -5,6 +5,7 @@ python -m training.stage2 --config training/configs/avatars/stage2.yaml --data d
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -12,12 +13,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import send_to_device
 from torch import Tensor
 
 from s2v_core import checkpoint
 from s2v_core.composer import Composer, ComposerConfig
 from s2v_core.cpc import STEPS_PER_SECOND, context_windows, summarise
-from s2v_core.students import Students, StudentsConfig
+from s2v_core.students import Students, StudentsConfig, unit
 from training import features, losses, settings
 from training.data import Clips
 from training.discriminators import (
@@ -45,6 +47,7 @@ class Stage2Settings:
     lambda_frame: float = 1.0
     lambda_sync: float = 0.8
     slower: float = 0.1  # learning rate of D_sync, as a share of the composer's
+    forced: float = 0.0  # share of clips composed from the teachers' mu* and nu* (teacher forcing)
     apart: int = 5  # frames that equation 6's t' is at least away from t
 
 
@@ -54,6 +57,7 @@ class Batch(NamedTuple):
     windows: Tensor  # (B, F, W, D) speech at the frames
     elsewhere: Tensor  # (B, F, W, D) speech of the same clip at other times (t' of equation 6)
     omega: Tensor  # (B, D_omega)
+    seen: tuple[Tensor, Tensor, Tensor]  # (B, D_mu) mu*, (B, D_nu) nu*, (B, 1) 1 where they are used
     real: Tensor  # (B, F, 3, H, W)
     maps: list[Tensor]  # the identity teacher's, standardised, smallest first
 
@@ -70,7 +74,7 @@ class Stage2Trainer:
         accelerator: Accelerator,
     ) -> None:
         self.config, self.schedule, self.accelerator = config, config.schedule, accelerator
-        self.clips, self.seen, self.students = clips, seen, students
+        self.clips, self.seen, self.students = clips, seen, students.to(accelerator.device)
         self.scales = len(config.model.identity)
         self.statistics = [_statistics([s[f"map.{i}"] for s in seen]) for i in range(self.scales)]
         self.network, self.rms, self.rate = prepared(
@@ -91,11 +95,12 @@ class Stage2Trainer:
         items = [
             self._item(int(i), rng) for i in rng.integers(len(self.clips), size=self.schedule.batch)
         ]
-        windows, elsewhere, omega, real, maps = zip(*items, strict=True)
+        windows, elsewhere, omega, vectors, real, maps = zip(*items, strict=True)
         return Batch(
             torch.stack(windows),
             torch.stack(elsewhere),
             torch.cat(omega),
+            tuple(torch.stack(column) for column in zip(*vectors, strict=True)),
             torch.stack(real),
             [torch.stack(level) for level in zip(*maps, strict=True)],
         )
@@ -106,25 +111,24 @@ class Stage2Trainer:
         context = seen[f"context.{rng.integers(copies)}"][None]
         windows = context_windows(context, n, self.config.model.look, self.config.model.fps)[0]
         at = np.sort(rng.choice(n, self.config.frames, replace=n < self.config.frames))
-        away = np.array(
-            [rng.choice(np.flatnonzero(abs(np.arange(n) - t) >= self.config.apart)) for t in at]
-        )
-        start = rng.integers(
-            max(1, context.shape[1] - STEPS_PER_SECOND)
-        )  # nu and mu of any cut of the voice
+        away = np.array([self._elsewhere(int(t), n, rng) for t in at])
+        start = rng.integers(max(1, context.shape[1] - STEPS_PER_SECOND))  # any cut of the voice
         omega = summarise(context[:, start:], self.students.config.summary)
         maps = [(seen[f"map.{i}"] - m) / s for i, (m, s) in enumerate(self.statistics)]
-        return windows[at], windows[away], omega, self.clips.frames(index, at), maps
+        forced = torch.tensor([float(rng.random() < self.config.forced)])
+        vectors = (seen["emotion"].mean(0), seen["identity"], forced)
+        return windows[at], windows[away], omega, vectors, self.clips.frames(index, at), maps
+
+    def _elsewhere(self, t: int, n: int, rng: np.random.Generator) -> int:
+        """Return equation 6's t': far enough from ``t``, or as far as a short clip allows."""
+        distance = abs(np.arange(n) - t)
+        return int(rng.choice(np.flatnonzero(distance >= min(self.config.apart, distance.max()))))
 
     def step(self, batch: Batch, step: int) -> dict[str, float]:
         """Update the discriminators, then the composer."""
-        device = self.accelerator.device
-        batch = Batch(
-            *(x.to(device) if isinstance(x, Tensor) else [m.to(device) for m in x] for x in batch)
-        )
+        batch = send_to_device(batch, self.accelerator.device)
         self.network.train()
-        with torch.no_grad():
-            mu, nu = self.students(batch.omega)
+        mu, nu = self._vectors(batch)
         fake, maps = self.network(batch.windows, mu, nu)
         aligned = self.accelerator.unwrap_model(self.network).identity.aligned(maps)
         adversarial = step >= self.schedule.warmup
@@ -141,6 +145,13 @@ class Stage2Trainer:
         self.rms.step()
         self.rate.step()
         return {k: v.item() for k, v in terms.items()} | stats
+
+    @torch.no_grad()
+    def _vectors(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return mu and nu: the students', or the teachers' where they are forced."""
+        mu_star, nu_star, forced = batch.seen
+        mu, nu = self.students(batch.omega)
+        return torch.lerp(mu, unit(mu_star), forced), torch.lerp(nu, unit(nu_star), forced)
 
     def _discriminators(
         self, batch: Batch, fake: Tensor, aligned: list[Tensor]
@@ -189,9 +200,8 @@ def _statistics(maps: list[Tensor]) -> tuple[Tensor, Tensor]:
     return mean, stack.std((0, 2, 3))[:, None, None].clamp_min(1e-3)
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Train and export."""
-    args = settings.command_line(__doc__)
     config = settings.read(args.config, Stage2Settings, args.overrides)
     clips = Clips.read(args.data, "train")
     students = checkpoint.load_network(args.run / "export" / "students", Students, StudentsConfig)
@@ -205,4 +215,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    settings.start(__doc__, main)

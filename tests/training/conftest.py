@@ -1,0 +1,100 @@
+"""A prepared corpus of made-up clips, tiny networks' trainers, and a run that is interrupted."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+from training.data import Clips
+from training.loop import run
+from training.prepare import Row
+
+HEIGHT, WIDTH = 64, 32
+LENGTHS = {"a1": 20, "a2": 23, "b1": 31, "b2": 26}  # frames of each clip
+SPLITS = {"a1": "train", "a2": "train", "b1": "train", "b2": "val"}
+
+
+@pytest.fixture(scope="session")
+def prepared_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four clips of actors a and b; all of frame k's pixels are k but the top left one, its clip's."""
+    root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    for folder in ("clips", "frames"):
+        (root / folder).mkdir()
+    rows = []
+    for place, (name, n) in enumerate(LENGTHS.items()):
+        frames = np.tile(np.arange(n, dtype=np.uint8)[:, None, None, None], (1, HEIGHT, WIDTH, 3))
+        frames[:, 0, 0] = 200 + place
+        np.save(root / "frames" / f"{name}.npy", frames)
+        speech = rng.normal(0, 3000, n * 640).astype(np.int16)
+        points = rng.uniform(0, 32, (n, 9, 2)).astype(np.float32)
+        np.savez(root / "clips" / f"{name}.npz", speech=speech, points=points)
+        emotion = "NEU" if name[1] == "1" else "HAP"
+        rows.append(asdict(Row(name, name[0], "Female", "A01", emotion, SPLITS[name], n)))
+    with (root / "clips.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return root
+
+
+@pytest.fixture
+def clips(prepared_corpus: Path) -> Clips:
+    return Clips.read(prepared_corpus, "train")
+
+
+def parameters(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in network.named_parameters()}
+
+
+@pytest.fixture(scope="session")
+def changed() -> Callable[..., list[str]]:
+    """The names of a network's parameters that an action changes."""
+
+    def names(network: torch.nn.Module, action: Callable[[], Any]) -> list[str]:
+        before = parameters(network)
+        action()
+        return [name for name, p in parameters(network).items() if not torch.equal(p, before[name])]
+
+    return names
+
+
+class KilledError(Exception):
+    """What a kill is to the process that it meets."""
+
+
+@pytest.fixture
+def resumed(tmp_path: Path) -> Callable[..., tuple]:
+    """Train straight through and, from the same start, with a kill in between; both trainers."""
+
+    def start(make: Callable[[Accelerator], Any], folder: str, killed_at: int | None = None) -> Any:
+        accelerator = Accelerator(cpu=True)
+        trainer = make(accelerator)
+        draw = trainer.batch
+
+        def batch(step: int) -> Any:
+            if step == killed_at:
+                raise KilledError
+            return draw(step)
+
+        trainer.batch = batch
+        run(trainer, accelerator, tmp_path / folder)
+        return trainer
+
+    def both(make: Callable[[Accelerator], Any], killed_at: int) -> tuple[Any, Any]:
+        torch.manual_seed(0)
+        straight = start(make, "straight")
+        torch.manual_seed(0)
+        with pytest.raises(KilledError):
+            start(make, "killed", killed_at)
+        torch.manual_seed(1234)  # another process, with other weights and dice before it resumes
+        return straight, start(make, "killed")
+
+    return both

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import torch
+
+from training import losses
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(("score", "target", "loss"), [(0, 0, 0), (1, 0, 1), (2, 0, 4), (2, 1, 1)])
+def test_lsgan_of_equal_scores(score, target, loss):
+    assert losses.lsgan(torch.full((3, 2), float(score)), target).item() == loss
+
+
+def test_lsgan_is_the_mean_of_squares():
+    assert losses.lsgan(torch.tensor([0.0, 1.0, 2.0]), 0.0).item() == pytest.approx(5 / 3)
+    assert losses.lsgan(torch.tensor([0.0, 1.0, 2.0]), 1.0).item() == pytest.approx(2 / 3)
+
+
+def test_lsgan_weighs_every_scale_alike():
+    scales = [torch.full((2, 1, 8, 6), 3.0), torch.full((2, 1, 1, 1), 1.0)]
+    assert losses.lsgan(scales, 0.0).item() == (9 + 1) / 2
+
+
+def test_similarity_by_hand():
+    real = torch.zeros(2, 3, 4, 5)
+    fake = torch.cat([torch.full((2, 3, 2, 5), 0.5), torch.full((2, 3, 2, 5), -2.0)], dim=2)
+    assert losses.similarity(fake, real).item() == 0.5
+    assert losses.similarity(fake, real, 0, 1).item() == 2
+    assert losses.similarity(fake, real, 10, 100).item() == 10 * 0.5 + 100 * 2
+
+
+@pytest.mark.parametrize(("weights", "ignored"), [((1, 0), slice(4, 8)), ((0, 1), slice(0, 4))])
+def test_similarity_ignores_the_other_half(weights, ignored):
+    real = random(2, 3, 8, 6)
+    fake = real.clone()
+    fake[..., ignored, :] += 5
+    assert losses.similarity(fake, real, *weights).item() == 0
+    assert losses.similarity(fake, real, *reversed(weights)).item() == pytest.approx(5)
+
+
+def test_gradient_ignores_a_constant_difference():
+    real = random(2, 3, 16, 12)
+    assert losses.gradient(real + 0.7, real).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_gradient_of_equal_ramps_is_their_slope():
+    """A Sobel filter gives 8 times the slope; smoothing leaves a ramp as it is."""
+    down, across = torch.meshgrid(torch.arange(16.0), torch.arange(12.0), indexing="ij")
+    ramp = (0.3 * across - 0.1 * down).expand(2, 3, -1, -1)
+    assert losses.gradient(ramp, torch.zeros(2, 3, 16, 12)).item() == pytest.approx(8 * 0.4)
+
+
+def test_gradient_is_scipys_gaussian_and_sobel():
+    fake, real = random(2, 3, 20, 14), random(2, 3, 20, 14, seed=1)
+    expected = 0.0
+    for axis in (0, 1):
+        maps = []
+        for picture in (fake - real).flatten(0, 1).double().numpy():
+            smooth = scipy.ndimage.gaussian_filter(picture, sigma=1, truncate=2)  # 5x5
+            maps.append(scipy.ndimage.sobel(smooth, axis)[3:-3, 3:-3])  # where no border is heard
+        expected += np.abs(maps).mean()
+    assert losses.gradient(fake, real).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 1 / math.sqrt(12)])
+def test_distillation_of_equal_vectors_is_the_entropy(temperature):
+    vector = random(4, 12).numpy()
+    logits = vector / np.linalg.norm(vector, axis=1, keepdims=True) / temperature
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    entropy = -(p * np.log(p)).sum(1).mean()
+    loss = losses.distillation(torch.tensor(vector), torch.tensor(vector), temperature)
+    assert loss.item() == pytest.approx(entropy, rel=1e-5)
+
+
+def test_distillation_by_hand():
+    """Student (0, 1), teacher (1, 0), temperature 1: p = e / (e + 1) and 1 / (e + 1)."""
+    loss = losses.distillation(torch.tensor([[0.0, 5.0]]), torch.tensor([[3.0, 0.0]]), 1.0)
+    expected = math.log(math.e + 1) - 1 / (math.e + 1)
+    assert loss.item() == pytest.approx(expected)
+
+
+def test_distillation_forgets_lengths_and_is_least_for_the_teacher():
+    student, teacher = random(4, 12), random(4, 12, seed=1)
+    loss = losses.distillation(student, teacher, 0.3).item()
+    assert losses.distillation(9 * student, 0.1 * teacher, 0.3).item() == pytest.approx(loss)
+    assert losses.distillation(teacher, teacher, 0.3).item() < loss
+
+
+def test_distillation_teaches_the_student_alone():
+    student, teacher = random(4, 12).requires_grad_(), random(4, 12, seed=1)
+    before = losses.distillation(student, teacher, 0.3)
+    before.backward()
+    after = losses.distillation(student - 0.1 * student.grad, teacher, 0.3)
+    assert after < before
+
+
+@pytest.mark.parametrize("n_others", [0, 1, 50])
+def test_info_nce_of_uninformative_scores_is_the_log_of_the_candidates(n_others):
+    latents, others = random(3, 9, 4), random(n_others, 4, seed=1)
+    predictions = [torch.zeros(3, 9 - k, 4) for k in (1, 2)]
+    loss, _ = losses.info_nce(predictions, latents, others)
+    assert loss.item() == pytest.approx(math.log(9 + n_others))
+
+
+def test_info_nce_of_perfect_predictions_is_nothing():
+    latents = 30 * torch.eye(9).expand(2, 9, 9)
+    loss, accuracy = losses.info_nce([latents[:, k:] for k in (1, 2, 3)], latents, -random(5, 9))
+    assert loss.item() < 1e-3
+    assert accuracy.item() == 1
+
+
+def test_info_nce_of_the_step_before_is_wrong():
+    latents = 30 * torch.eye(9).expand(2, 9, 9)
+    loss, accuracy = losses.info_nce([latents[:, :-1]], latents, torch.zeros(1, 9))
+    assert accuracy.item() == 0
+    assert loss.item() > 10
+
+
+def test_info_nce_as_loops_would_work_it_out():
+    latents, others = random(2, 5, 3), random(4, 3, seed=1)
+    predictions = [random(2, 5 - k, 3, seed=k + 2) for k in (1, 2)]
+    terms = []
+    for k, prediction in enumerate(predictions, start=1):
+        losses_of_k = []
+        for b in range(2):
+            for t in range(5 - k):
+                candidates = torch.cat([latents[b], others]).numpy()
+                scores = candidates @ prediction[b, t].numpy() / math.sqrt(3)
+                losses_of_k.append(np.log(np.exp(scores).sum()) - scores[t + k])
+        terms.append(np.mean(losses_of_k))
+    loss, _ = losses.info_nce(predictions, latents, others)
+    assert loss.item() == pytest.approx(np.mean(terms), rel=1e-5)

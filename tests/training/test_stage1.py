@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from s2v_core.students import StudentsConfig
+from training import losses
+from training.data import Clips
+from training.settings import Schedule
+from training.stage1 import Stage1Settings, Stage1Trainer, agreement
+
+SETTINGS = Stage1Settings(
+    model=StudentsConfig(omega=2, hidden=16, mu=6, nu=5),
+    schedule=Schedule(steps=4, batch=8, learning_rate=3e-3, save_every=2),
+    temperature_mu=6**-0.5,
+    temperature_nu=5**-0.5,
+    sampled_frames=3,
+)
+STEPS = (150, 240, 60)  # of each clip's context; the last lasts less than a second
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def clip(index: int) -> dict[str, torch.Tensor]:
+    """Step l of clip i is heard as (i, l); its teachers' features are drawn from i."""
+    steps = torch.stack([torch.full((STEPS[index],), index), torch.arange(STEPS[index])], dim=1)
+    return {
+        "context.0": steps.float(),
+        "context.1": steps.float() + torch.tensor([0, 10_000]),  # an augmented copy
+        "emotion": random(9, 6, seed=index),
+        "identity": random(5, seed=10 + index),
+    }
+
+
+@pytest.fixture
+def seen() -> list[dict[str, torch.Tensor]]:
+    return [clip(i) for i in range(3)]
+
+
+def trainer(seen: list, settings: Stage1Settings = SETTINGS) -> Stage1Trainer:
+    torch.manual_seed(0)
+    return Stage1Trainer(settings, seen, Accelerator(cpu=True))
+
+
+def test_a_batch_depends_on_the_step_alone(seen):
+    first, again, other = (trainer(seen).batch(step) for step in (3, 3, 4))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], other[0])
+    assert [tuple(x.shape) for x in first] == [(8, 2), (8, 6), (8, 5)]
+
+
+def test_omega_and_targets_belong_to_one_clip(seen):
+    for step in range(10):
+        omega, _, nu = trainer(seen).batch(step)
+        for heard, target in zip(omega, nu, strict=True):
+            assert torch.equal(target, seen[int(heard[0])]["identity"])
+
+
+def test_cuts_end_anywhere_after_a_second_in_any_copy(seen):
+    omega = torch.cat([trainer(seen).batch(step)[0] for step in range(60)])
+    copies = omega[:, 1] >= 10_000
+    assert 0.3 < copies.float().mean() < 0.7
+    ends = omega[:, 1] % 10_000
+    for index, steps in enumerate(STEPS):
+        of_clip = ends[omega[:, 0] == index]
+        assert of_clip.min() >= min(100, steps) - 1
+        assert of_clip.max() <= steps - 1
+    assert len(ends[omega[:, 0] == 1].unique()) > 30
+
+
+def test_equation_1_takes_the_mean_of_sampled_frames(seen):
+    whole = replace(SETTINGS, sampled_frames=99)  # more than there are: all of them
+    omega, mu, _ = trainer(seen, whole).batch(0)
+    for heard, target in zip(omega, mu, strict=True):
+        torch.testing.assert_close(target, seen[int(heard[0])]["emotion"].mean(0))
+
+
+def test_no_frame_is_sampled_twice(seen):
+    for features in seen:
+        features["emotion"] = torch.eye(9)[:, :6] * 3  # a mean counts the frames it is made of
+    _, mu, _ = trainer(seen).batch(0)
+    assert set(mu.unique().tolist()) <= {0.0, 1.0}
+
+
+def test_a_step_tells_the_losses_of_equation_3(seen):
+    stage1 = trainer(seen)
+    stage1.network.eval()  # without dropout, to be worked out again
+    stage1.network.train = lambda: stage1.network
+    omega, mu_star, nu_star = batch = stage1.batch(0)
+    with torch.no_grad():
+        mu, nu = stage1.network(omega)
+    stats = stage1.step(batch, 0)
+    emotion = losses.distillation(mu, mu_star, SETTINGS.temperature_mu).item()
+    identity = losses.distillation(nu, nu_star, SETTINGS.temperature_nu).item()
+    assert stats == pytest.approx({"emotion": emotion, "identity": identity})
+
+
+def test_training_lowers_both_losses(seen):
+    stage1 = trainer(seen)
+    batch = stage1.batch(0)
+    history = [stage1.step(batch, step) for step in range(40)]
+    assert history[-1]["emotion"] < history[0]["emotion"]
+    assert history[-1]["identity"] < history[0]["identity"]
+
+
+@pytest.mark.parametrize(("weight", "idle"), [(1.0, set()), (0.0, {"s_id"})])
+def test_every_parameter_learns_but_those_of_no_weight(seen, changed, weight, idle):
+    stage1 = trainer(seen, replace(SETTINGS, lambda_nu=weight))
+    names = changed(stage1.network, lambda: stage1.step(stage1.batch(0), 0))
+    assert {name.split(".")[0] for name in names} == {"s_emo", "s_id"} - idle
+
+
+def test_a_killed_run_goes_on_bit_for_bit(seen, resumed):
+    straight, again = resumed(lambda accelerator: Stage1Trainer(SETTINGS, seen, accelerator), 3)
+    for a, b in zip(straight.network.parameters(), again.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+class Oracle:
+    """Students that know, or mistake, whom they hear: omega is the place of the clip."""
+
+    def __init__(self, seen: list, places: list[int]) -> None:
+        self.config, self.seen, self.places = StudentsConfig(summary="last"), seen, places
+
+    def __call__(self, omega: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.seen[self.places[int(omega[0, 0])]]
+        return features["emotion"].mean(0, keepdim=True), features["identity"][None]
+
+
+@pytest.mark.parametrize(
+    ("places", "identity", "emotion"),
+    [([0, 1, 2], 1, 1), ([1, 0, 0], 2 / 3, 1 / 3), ([2, 2, 2], 1 / 3, 2 / 3)],
+)
+def test_agreement_counts_the_voices_that_find_their_own(
+    clips: Clips, seen, places, identity, emotion
+):
+    """Clips a1, a2, b1: actors a, a, b and emotions NEU, HAP, NEU. b1 looks and feels like none else."""
+    for place, features in enumerate(seen):
+        features["identity"] = torch.eye(5)[0 if place < 2 else 1] + 2
+        features["emotion"] = torch.eye(6)[[0, 1, 0][place]].expand(9, 6) + 2
+    scores = agreement(Oracle(seen, places), (clips, seen), (clips, seen))
+    assert scores["identity_retrieval"] == pytest.approx(identity)
+    assert scores["emotion_agreement"] == pytest.approx(emotion)
