@@ -33,11 +33,14 @@ def room(audio: Tensor, decay: float, wet: float, rng: np.random.Generator) -> T
 
 def colour(audio: Tensor, rng: np.random.Generator) -> Tensor:
     """Raise or lower two random bands by up to 9 dB and cut the lowest, as a small microphone does."""
-    audio = level(audio, peak_db=-24)  # the filters clip at full scale, and each may add 9 dB
+    headroom = 16 * audio.abs().max().clamp_min(
+        1e-4
+    )  # the filters clip at 1, and each may add 9 dB
+    audio = audio / headroom
     for _ in range(2):
         centre = float(np.exp(rng.uniform(math.log(200), math.log(6000))))
         audio = AF.equalizer_biquad(audio, SAMPLE_RATE, centre, rng.uniform(-9, 9), Q=0.7)
-    return AF.highpass_biquad(audio, SAMPLE_RATE, rng.uniform(30, 150))
+    return AF.highpass_biquad(audio, SAMPLE_RATE, rng.uniform(30, 150)) * headroom
 
 
 def noise(audio: Tensor, snr_db: float, rng: np.random.Generator) -> Tensor:

@@ -27,7 +27,7 @@ import numpy as np
 from tqdm import tqdm
 
 from s2v_core import audio, checkpoint, face
-from s2v_core.errors import UserError
+from s2v_core.errors import CheckpointError, UserError
 from training.corpora import CORPORA, Clip
 
 FPS = 25
@@ -86,8 +86,11 @@ def find_points(
 
 
 def load_landmarks(weights: Path) -> face.LandmarkNet:
-    """Return the landmark network; CheckpointError, a UserError, when it is missing."""
-    return checkpoint.load_network(weights, face.LandmarkNet, face.LandmarkConfig)
+    """Return the landmark network; UserError when it is missing."""
+    try:
+        return checkpoint.load_network(weights, face.LandmarkNet, face.LandmarkConfig)
+    except CheckpointError as error:
+        raise UserError(f"A corpus without landmarks needs --landmarks: {error}") from None
 
 
 def prepare_clip(clip: Clip, out: Path, weights: Path) -> tuple[Clip, int, str]:

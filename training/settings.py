@@ -43,7 +43,8 @@ def read(path: Path, settings: type[S], overrides: Sequence[str] = ()) -> S:
             _assign(values, override)
         return from_dict(settings, values, Config(strict=True, cast=[tuple, float]))
     except (DaciteError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
+        where = " --set ".join([str(path), *overrides])  # some of these errors do not name the key
+        raise UserError(f"{where}: {' '.join(str(error).split())}") from None
 
 
 def _assign(values: dict[str, Any], override: str) -> None:

@@ -57,7 +57,9 @@ class Batch(NamedTuple):
     windows: Tensor  # (B, F, W, D) speech at the frames
     elsewhere: Tensor  # (B, F, W, D) speech of the same clip at other times (t' of equation 6)
     omega: Tensor  # (B, D_omega)
-    seen: tuple[Tensor, Tensor, Tensor]  # (B, D_mu) mu*, (B, D_nu) nu*, (B, 1) 1 where they are used
+    seen: tuple[
+        Tensor, Tensor, Tensor
+    ]  # (B, D_mu) mu*, (B, D_nu) nu*, (B, 1) 1 where they are used
     real: Tensor  # (B, F, 3, H, W)
     maps: list[Tensor]  # the identity teacher's, standardised, smallest first
 

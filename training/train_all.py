@@ -46,7 +46,7 @@ def train(data: Path, run: Path, configs: Path) -> None:
 
 
 def export(run: Path, out: Path) -> None:
-    """Copy the networks that inference needs from the run into ``out``."""
+    """Copy the networks that inference needs from the run into ``out``; its portrait is put there by hand."""
     for name in NETWORKS:
         shutil.copytree(run / "export" / name, out / name, dirs_exist_ok=True)
     print(f"exported to {out}")

@@ -91,7 +91,7 @@ def test_a_kill_while_the_state_is_swapped_loses_no_more_than_a_state(
         if Path(path).exists():
             for name in remove_now:
                 part = Path(path, name)
-                remove(part) if part.is_dir() else part.unlink()
+                remove(part) if part.is_dir() else part.unlink(missing_ok=True)
             raise KeyboardInterrupt
         remove(path, **options)
 

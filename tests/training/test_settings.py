@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,10 +113,28 @@ def test_a_missing_file_is_refused_by_name(tmp_path):
     assert "nowhere.yaml" in refusal(tmp_path / "nowhere.yaml")
 
 
+def started() -> list[argparse.Namespace]:
+    """What a trainer is started with."""
+    seen: list[argparse.Namespace] = []
+    settings.start("what it does", seen.append)
+    return seen
+
+
+def test_an_error_to_mend_is_one_line_and_exit_status_2(monkeypatch, capsys):
+    def train(arguments: argparse.Namespace) -> None:
+        raise UserError("c.yaml: no such settings file.")
+
+    monkeypatch.setattr(sys, "argv", ["x", "--config", "c.yaml", "--data", "d", "--run", "r"])
+    with pytest.raises(SystemExit) as stopped:
+        settings.start("what it does", train)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == "x: c.yaml: no such settings file.\n"
+
+
 def test_the_command_line(monkeypatch):
     line = "x --config c.yaml --data d --run r --set a.b=1 --set c=2"
     monkeypatch.setattr(sys, "argv", line.split())
-    arguments = settings.command_line("what it does")
+    (arguments,) = started()
     assert (arguments.config, arguments.data, arguments.run) == (
         Path("c.yaml"),
         Path("d"),

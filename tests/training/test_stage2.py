@@ -43,7 +43,11 @@ def features(clips: Clips) -> list[dict[str, torch.Tensor]]:
             for i, c in enumerate(SETTINGS.model.teacher)
         }
         context = torch.stack([torch.full_like(steps, place), steps], dim=1)
-        seen.append({"context.0": context} | maps)
+        vectors = {
+            "emotion": torch.full((row.frames, 6), 1.0 + place),
+            "identity": torch.arange(7.0) + place,
+        }
+        seen.append({"context.0": context} | vectors | maps)
     return seen
 
 
@@ -63,7 +67,7 @@ def stage2(clips) -> Stage2Trainer:
 
 
 def tensors(batch: Batch) -> list[torch.Tensor]:
-    return [*batch[:4], *batch.maps]
+    return [batch.windows, batch.elsewhere, batch.omega, batch.real, *batch.seen, *batch.maps]
 
 
 def frame_numbers(frames: torch.Tensor) -> torch.Tensor:
@@ -251,3 +255,15 @@ def test_a_step_runs_on_a_gpu(clips):
     for network in (stage2.network, *(getattr(stage2, d).network for d in DISCRIMINATORS)):
         network.to("cuda")
     assert stage2.step(stage2.batch(0), 0)["similarity"] > 0
+
+
+def test_forced_clips_are_composed_from_the_teachers_vectors_and_the_others_from_the_voice(clips):
+    batch = trainer(clips, replace(SETTINGS, forced=1.0)).batch(0)
+    own = trainer(clips)
+    mu, nu = own._vectors(batch)
+    torch.testing.assert_close(mu, torch.ones_like(mu))  # equal entries, at unit mean square
+    torch.testing.assert_close(nu, batch.seen[1] / batch.seen[1].square().mean(1, True).sqrt())
+    free = own.batch(0)
+    heard = own.students(free.omega)
+    for vector, expected in zip(own._vectors(free), heard, strict=True):
+        torch.testing.assert_close(vector, expected)
