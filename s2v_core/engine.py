@@ -167,7 +167,8 @@ class Speech2Video:
     def recall(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Return emotion mu (B, D_mu) and identity nu (B, D_nu) heard in ``context (B, L, D)``."""
         students = self.networks["students"]
-        return students(summarise(context, students.config.summary))
+        mu, nu = students(summarise(context, students.config.summary))
+        return mu, students.recollect(nu)
 
     @torch.inference_mode()
     def _animate(

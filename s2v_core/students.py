@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,6 +18,8 @@ class StudentsConfig:
     mu: int = 2048
     nu: int = 4096
     summary: str = "last"  # omega = c_T (Fig. 2a); "stats" is the other form of cpc.summarise
+    memory: int = 0  # faces remembered from training; 0, the paper's, composes nu as it is heard
+    focus: float = 0.03  # temperature of looking up a remembered face
 
 
 class Students(nn.Module):
@@ -27,6 +30,27 @@ class Students(nn.Module):
         self.config = config
         self.s_emo = _perceptron(config.omega, config.hidden, config.mu)
         self.s_id = _perceptron(config.omega, config.hidden, config.nu)
+
+        self.register_buffer("faces", torch.zeros(config.memory, config.nu))
+
+    def remember(self, faces: Tensor) -> None:
+        """Keep the training faces nu* (M, D_nu) for ``recollect``."""
+        self.faces = unit(faces)
+        self.config = replace(self.config, memory=len(faces))
+
+    def recollect(self, nu: Tensor) -> Tensor:
+        """Return ``nu (B, D_nu)`` drawn to the remembered faces nearest to it, by softmax attention.
+
+        A voice heard in doubt lies between faces and would be composed as a blur of them; the paper's
+        aim is a face observed in training (section 1). Without a memory nu stays as it is.
+        """
+        if not self.config.memory:
+            return nu
+        centre = self.faces.mean(
+            0
+        )  # the teacher's features are positive: what all share says nothing
+        nearness = F.normalize(nu - centre) @ F.normalize(self.faces - centre).T  # (B, memory)
+        return unit(F.softmax(nearness / self.config.focus, dim=1) @ self.faces)
 
     def forward(self, omega: Tensor) -> tuple[Tensor, Tensor]:
         """Return emotion mu (B, D_mu) and identity nu (B, D_nu), each of unit mean square.

@@ -132,7 +132,8 @@ def main(args: argparse.Namespace) -> None:
     trainer = Stage1Trainer(config, seen, accelerator)
     run(trainer, accelerator, args.run / "stage1")
     students = accelerator.unwrap_model(trainer.network).cpu().eval()
-    checkpoint.save_network(args.run / "export" / "students", students, config.model)
+    students.remember(torch.stack([clip["identity"] for clip in seen]))
+    checkpoint.save_network(args.run / "export" / "students", students, students.config)
     print(
         "stage 1 on validation clips:",
         agreement(students, (train, seen), (val, features.read(args.run, val))),

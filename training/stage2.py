@@ -153,6 +153,7 @@ class Stage2Trainer:
         """Return mu and nu: the students', or the teachers' where they are forced."""
         mu_star, nu_star, forced = batch.seen
         mu, nu = self.students(batch.omega)
+        nu = self.students.recollect(nu)
         return torch.lerp(mu, unit(mu_star), forced), torch.lerp(nu, unit(nu_star), forced)
 
     def _discriminators(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import torch
 
+from s2v_core import checkpoint
 from s2v_core.students import Students, StudentsConfig, unit
 
 TINY = StudentsConfig(omega=6, hidden=16, mu=5, nu=9)
@@ -65,3 +66,28 @@ def test_no_chance_once_trained():
 def test_gradients_reach_every_parameter(without_gradient):
     network = students()
     assert without_gradient(network, *network(omega())) == []
+
+
+def test_a_remembered_face_is_recollected_and_a_doubtful_one_drawn_to_the_nearest():
+    torch.manual_seed(0)
+    students = Students(StudentsConfig(omega=4, hidden=8, mu=5, nu=32))
+    faces = torch.rand(6, 32)
+    students.remember(faces)
+    torch.testing.assert_close(students.recollect(unit(faces)), unit(faces), atol=1e-3, rtol=0)
+    doubtful = unit(0.7 * faces[:1] + 0.3 * faces[1:2])
+    drawn = students.recollect(doubtful)
+    assert (drawn - unit(faces[:1])).norm() < 0.2 * (doubtful - unit(faces[:1])).norm()
+
+
+def test_without_a_memory_nu_stays_as_it_is_heard():
+    nu = unit(torch.rand(3, 32))
+    students = Students(StudentsConfig(omega=4, hidden=8, mu=5, nu=32))
+    assert torch.equal(students.recollect(nu), nu)
+
+
+def test_the_memory_travels_with_the_weights(tmp_path):
+    students = Students(StudentsConfig(omega=4, hidden=8, mu=5, nu=32))
+    students.remember(torch.rand(6, 32))
+    checkpoint.save_network(tmp_path, students, students.config)
+    again = checkpoint.load_network(tmp_path, Students, StudentsConfig)
+    torch.testing.assert_close(again.faces, students.faces, atol=2e-3, rtol=0)
