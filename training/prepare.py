@@ -20,10 +20,12 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from s2v_core import audio, checkpoint, face
@@ -142,8 +144,14 @@ def _write_table(path: Path, rows: list[dict], fields: list[str]) -> None:
 
 def _prepared(clips: list[Clip], out: Path, weights: Path, workers: int) -> Iterator[tuple]:
     work = partial(prepare_clip, out=out, weights=weights)
-    with ProcessPoolExecutor(workers) as pool:
-        yield from tqdm(pool.map(work, clips, chunksize=4), total=len(clips), unit="clip")
+    bar = partial(tqdm, total=len(clips), unit="clip")
+    if workers == 1:
+        yield from bar(map(work, clips))
+        return
+    # Spawned, not forked: a fork inherits torch's locks but not the threads that would open them.
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, torch.set_num_threads, (1,)) as pool:
+        yield from bar(pool.map(work, clips, chunksize=4))
 
 
 def prepare(corpus: str, root: Path, out: Path, weights: Path, workers: int) -> None:

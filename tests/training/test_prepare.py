@@ -252,3 +252,10 @@ def test_what_is_no_video_is_unusable(tmp_path, data):
     path.write_bytes(data)
     with pytest.raises(UnusableError):
         read_frames(path)
+
+
+def test_two_processes_prepare_what_one_does(out, root, weights, tmp_path):
+    """In workers of their own: forked ones hung where torch had started threads before."""
+    prepare("crema_d", root, tmp_path, weights, workers=2)
+    for name in ("clips.csv", "dropped.csv"):
+        assert (tmp_path / name).read_text() == (out / name).read_text()
