@@ -11,8 +11,8 @@ from training.settings import Schedule
 from training.speech2face import Speech2FaceSettings, Speech2FaceTrainer
 
 SETTINGS = Speech2FaceSettings(
-    model=Speech2FaceConfig(seconds=3.0, width=1, feature=4),
-    schedule=Schedule(steps=20, batch=3, learning_rate=3e-3),
+    model=Speech2FaceConfig(seconds=3.0, width=2, feature=4),
+    schedule=Schedule(steps=40, batch=3, learning_rate=1e-3),
 )
 FACES = torch.eye(4)[:3] + 0.1
 
@@ -53,5 +53,5 @@ def test_the_loss_is_the_squared_distance_of_the_normalised_vectors(trainer):
 
 def test_training_brings_the_vectors_nearer(trainer):
     batch = trainer.batch(0)
-    history = [trainer.step(batch, step)["distance"] for step in range(20)]
-    assert history[-1] < history[0]
+    history = [trainer.step(batch, step)["distance"] for step in range(40)]
+    assert sum(history[-10:]) / 10 < 0.8 * history[0]
