@@ -23,6 +23,7 @@ class ComposerConfig:
     speech: int = 256  # size of the frame's speech code
     mu: int = 2048
     nu: int = 4096
+    pose: int = 0  # 2: the identity maps know how the head is turned (face.pose); 0 is the paper's
     channels: tuple[int, ...] = (1024, 512, 256, 128, 64)
     identity: tuple[int, ...] = (512, 512, 256, 128, 64)  # 4x3 to 64x48; four doublings (Fig. 2b)
     teacher: tuple[int, ...] = (512, 512, 256, 128, 64)  # pool5 to pool1 of the identity teacher
@@ -36,6 +37,9 @@ class ComposerConfig:
 class IdentityBranch(nn.Module):
     """Grows nu into identity maps, each from the one before, twice as high and wide.
 
+    What a voice cannot tell, how the head is turned, may be given beside nu: a decoder that has to
+    guess it draws the blur of all the ways a head can be turned.
+
     A 1x1 convolution aligns every map with the same scale of the identity teacher, for D_id.
     """
 
@@ -43,7 +47,9 @@ class IdentityBranch(nn.Module):
         super().__init__()
         first, *rest = config.identity
         start = (config.height // 32, config.width // 32)
-        self.start = _grown(nn.ConvTranspose2d(config.nu, first, start, bias=False), first)
+        self.start = _grown(
+            nn.ConvTranspose2d(config.nu + config.pose, first, start, bias=False), first
+        )
         self.doublings = nn.ModuleList(
             _grown(nn.ConvTranspose2d(c_in, c_out, 4, 2, 1, bias=False), c_out)
             for c_in, c_out in zip(config.identity, rest, strict=False)
@@ -53,9 +59,13 @@ class IdentityBranch(nn.Module):
             for c_in, c_out in zip(config.identity, config.teacher, strict=False)
         )
 
-    def forward(self, nu: Tensor) -> list[Tensor]:
-        """Return the identity maps of ``nu (B, D_nu)``: (B, C, H/32, W/32) first, each then doubled."""
-        maps = [self.start(nu[:, :, None, None])]
+    def forward(self, nu: Tensor, pose: Tensor) -> list[Tensor]:
+        """Return the identity maps: (B, C, H/32, W/32) first, each then doubled.
+
+        ``nu (B, D_nu)`` and ``pose (B, config.pose)``, see face.pose.
+        """
+        code = torch.cat([nu, pose], dim=1)
+        maps = [self.start(code[:, :, None, None])]
         for double in self.doublings:
             maps.append(double(maps[-1]))
         return maps
@@ -89,9 +99,11 @@ class Composer(nn.Module):
         code = torch.cat([self.listen(windows), emotion], dim=-1)  # c_t (+) mu
         return self.decoder(code, maps)
 
-    def forward(self, windows: Tensor, mu: Tensor, nu: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward(
+        self, windows: Tensor, mu: Tensor, nu: Tensor, pose: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
         """Return frames (B, F, 3, H, W) and the clip's identity maps."""
-        maps = self.identity(nu)
+        maps = self.identity(nu, pose)
         return self.frames(windows, mu, maps), maps
 
 

@@ -16,7 +16,7 @@ from s2v_core import METHODS, audio, checkpoint, face, video
 from s2v_core.composer import Composer, ComposerConfig
 from s2v_core.cpc import CPC, CPCConfig, context_windows, summarise
 from s2v_core.errors import CheckpointError
-from s2v_core.face import LandmarkConfig, LandmarkNet
+from s2v_core.face import LandmarkConfig, LandmarkNet, Still
 from s2v_core.sdfa import SDFA, SDFAConfig, speech_windows
 from s2v_core.speech2face import Speech2Face, Speech2FaceConfig
 from s2v_core.students import Students, StudentsConfig
@@ -98,8 +98,8 @@ class Speech2Video:
             path = Path(out) / f"{Path(speech).stem}.{method}.mp4"
             yield self._write(method, waveform, still, path, label, progress)
 
-    def still(self, reference: str | Path | None) -> np.ndarray:
-        """Return the aligned face (H, W, 3) uint8 of ``reference``, or of the model's own portrait."""
+    def still(self, reference: str | Path | None) -> Still:
+        """Return the aligned face of ``reference``, or of the model's own portrait."""
         picture = reference if reference is not None else self.portrait
         return face.align_still(
             picture, self.networks["landmarks"].cpu(), self.config.height, self.config.width
@@ -109,7 +109,7 @@ class Speech2Video:
         self,
         method: str,
         waveform: Tensor,
-        still: np.ndarray | None,
+        still: Still | None,
         path: Path,
         label: bool,
         progress: Progress | None,
@@ -135,30 +135,31 @@ class Speech2Video:
             round(seconds * self.fps / n_frames, 4),
         )
 
-    def frames(
-        self, method: str, waveform: Tensor, still: np.ndarray | None = None
-    ) -> Iterator[Tensor]:
+    def frames(self, method: str, waveform: Tensor, still: Still | None = None) -> Iterator[Tensor]:
         """Yield ``method``'s frames in chunks (n, 3, H, W) in [-1, 1], in order, for ``waveform (T,)``.
 
-        ``still (H, W, 3)`` uint8 is the aligned face that "sdfa" animates.
+        ``still`` is the aligned face that "sdfa" animates, turned as it is; the other methods' heads
+        look straight ahead.
         """
         speech = waveform[None].to(self.device)
         n_frames = audio.frame_count(len(waveform), self.fps)
         if method == "speech2video":
             return self._compose(speech, n_frames)
         if method == "sdfa":
-            picture = torch.from_numpy(still).permute(2, 0, 1)[None].to(self.device)
-            return self._animate(self.networks["sdfa"], picture / 127.5 - 1, speech, n_frames)
+            picture = torch.from_numpy(still.picture).permute(2, 0, 1)[None].to(self.device)
+            pose = torch.from_numpy(still.pose)[None].to(self.device)
+            return self._animate(self.networks["sdfa"], picture / 127.5 - 1, pose, speech, n_frames)
         with torch.inference_mode():
             feature = self.networks["speech2face"](speech)
-        return self._animate(self.networks["s2f_sdfa"], feature, speech, n_frames)
+            ahead = speech.new_zeros(1, 2)
+        return self._animate(self.networks["s2f_sdfa"], feature, ahead, speech, n_frames)
 
     @torch.inference_mode()
     def _compose(self, speech: Tensor, n_frames: int) -> Iterator[Tensor]:
         composer = self.networks["composer"]
         _, context = self.networks["cpc"](speech)
         mu, nu = self.recall(context)
-        maps = composer.identity(nu)
+        maps = composer.identity(nu, nu.new_zeros(1, self.config.pose))  # looking straight ahead
         windows = context_windows(context, n_frames, self.config.look, self.fps)
         for part in windows.split(CHUNK, dim=1):
             yield composer.frames(part, mu, maps)[0].cpu()
@@ -172,7 +173,7 @@ class Speech2Video:
 
     @torch.inference_mode()
     def _animate(
-        self, sdfa: SDFA, identity: Tensor, speech: Tensor, n_frames: int
+        self, sdfa: SDFA, identity: Tensor, pose: Tensor, speech: Tensor, n_frames: int
     ) -> Iterator[Tensor]:
         code, maps = sdfa.identify(identity)
         windows = speech_windows(speech, n_frames, self.fps)
@@ -181,7 +182,8 @@ class Speech2Video:
         heard = None
         for part, drift in zip(windows.split(CHUNK, dim=1), noise.split(CHUNK, dim=1), strict=True):
             feature, heard = sdfa.speech(part, heard)
-            yield sdfa.frames(feature, drift, code, maps)[0].cpu()
+            turned = pose[:, None, : sdfa.config.pose].expand(-1, part.shape[1], -1)
+            yield sdfa.frames(feature, drift, turned, code, maps)[0].cpu()
 
 
 def pick_device(name: str) -> torch.device:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,8 +23,16 @@ from s2v_core.errors import FaceError
 HEIGHT, WIDTH = 128, 96  # SDFA's crop
 POINTS = (33, 36, 39, 42, 45, 48, 54, 62, 66)  # Multi-PIE 68: nose base, eyes, mouth, inner lips
 TEMPLATE = np.array([[48, 72], [24, 44], [37.5, 44.5], [58.5, 44.5], [72, 44]])  # first five, x y
+STRAIGHT = 0.51j  # where the nose base is, see pose, on average over the avatars
 PATCH = 96  # side of the square the landmark network sees
 MARGIN = 0.2  # the square exceeds the detector's box by this share of its side, on each side
+
+
+class Still(NamedTuple):
+    """A still face, ready for SDFA."""
+
+    picture: np.ndarray  # (H, W, 3) uint8 RGB, aligned
+    pose: np.ndarray  # (2,) float32, see ``pose``
 
 
 @dataclass(frozen=True)
@@ -133,6 +142,21 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
 
 
+def pose(points: np.ndarray) -> np.ndarray:
+    """Return how far the head is turned and nods, (..., 2) float32, from ``points (..., P >= 5, 2)``.
+
+    The nose base, seen from the middle of the eyes, moves sideways as the head turns and up or down as
+    it nods: both in hundredths of the distance between the eyes' outer corners, along their line and
+    across it; 0 and 0 is straight ahead. Position, size and tilt, which the crop takes out, do not
+    change it.
+    """
+    plane = points[..., :5, :] @ [1, 1j]  # as complex numbers: a ratio knows no size and no tilt
+    eyes = plane[..., 1:]
+    nose = (plane[..., 0] - eyes.mean(-1)) / (eyes[..., -1] - eyes[..., 0])
+    offset = 100 * (nose - STRAIGHT)
+    return np.stack([offset.real, offset.imag], axis=-1).astype(np.float32)
+
+
 def smooth(points: np.ndarray, window: int) -> np.ndarray:
     """Return the moving average over ``window`` (odd) frames of ``points (N, P, 2)``, ends held."""
     if window == 1:
@@ -170,8 +194,8 @@ def read_picture(path: str | Path) -> np.ndarray:
 
 def align_still(
     path: str | Path, net: LandmarkNet, height: int = HEIGHT, width: int = WIDTH
-) -> np.ndarray:
-    """Return the aligned face (height, width, 3) uint8 of the picture at ``path``.
+) -> Still:
+    """Return the aligned face of the picture at ``path``, and how the head is turned in it.
 
     Raises FaceError when the file is no picture or shows no face.
     """
@@ -185,4 +209,5 @@ def align_still(
         raise FaceError(
             f"No face was found in {Path(path).name}; give a picture of one face, seen from the front."
         )
-    return crop(image, locate([image], box, net)[0], height, width)
+    points = locate([image], box, net)[0]
+    return Still(crop(image, points, height, width), pose(points))

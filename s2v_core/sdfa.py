@@ -38,6 +38,7 @@ class SDFAConfig:
     audio: int = 16  # channels of the first audio convolution; each next one has twice as many
     speech: int = 256  # size of the speech feature and of the GRU
     noise: int = 10
+    pose: int = 0  # 2: the decoder knows how the head is turned (face.pose); 0 is the published
     noise_std: float = 0.6**0.5  # in training; the authors' inference uses 0.33
     channels: tuple[int, ...] = (1024, 512, 256, 128, 64)  # 4x3 to 64x48
 
@@ -102,7 +103,7 @@ class SDFA(nn.Module):
         self.speech = SpeechEncoder(config)
         self.noise = nn.GRU(config.noise, config.noise, batch_first=True)
         sides = () if config.face else config.channels[:4]
-        code = config.speech + config.noise + config.code
+        code = config.speech + config.noise + config.code + config.pose
         self.decoder = FrameDecoder(code, config.channels, sides, config.height, config.width)
 
     def identify(self, identity: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -119,10 +120,15 @@ class SDFA(nn.Module):
         draw = torch.randn(clips, frames, self.config.noise, generator=generator).to(device)
         return torch.tanh(self.noise(std * draw)[0])
 
-    def frames(self, speech: Tensor, noise: Tensor, code: Tensor, maps: list[Tensor]) -> Tensor:
-        """Return frames (B, F, 3, H, W) in [-1, 1] from the codes ``(B, F, ...)`` and a clip's maps."""
+    def frames(
+        self, speech: Tensor, noise: Tensor, pose: Tensor, code: Tensor, maps: list[Tensor]
+    ) -> Tensor:
+        """Return frames (B, F, 3, H, W) in [-1, 1] from ``speech``, ``noise`` and ``pose (B, F, ...)``.
+
+        ``code`` and ``maps`` are the clip's, from ``identify``.
+        """
         identity = code.unsqueeze(1).expand(-1, speech.shape[1], -1)
-        return self.decoder(torch.cat([speech, noise, identity], dim=-1), maps)
+        return self.decoder(torch.cat([speech, noise, identity, pose], dim=-1), maps)
 
 
 def speech_windows(audio: Tensor, n_frames: int, fps: int) -> Tensor:

@@ -28,6 +28,7 @@ class CPCSettings:
 
     model: CPCConfig
     schedule: Schedule
+    name: str = "cpc"  # of the exported network
     window: int = 20_480  # samples, 128 steps
     ahead: int = 12  # K, steps predicted
     rivals: int = 128  # negatives from other sequences, beside those of the same sequence
@@ -97,7 +98,9 @@ def main(args: argparse.Namespace) -> None:
     trainer = CPCTrainer(config, Clips.read(args.data, "train"), accelerator)
     run(trainer, accelerator, args.run / "cpc")
     checkpoint.save_network(
-        args.run / "export" / "cpc", accelerator.unwrap_model(trainer.network).cpc, config.model
+        args.run / "export" / config.name,
+        accelerator.unwrap_model(trainer.network).cpc,
+        config.model,
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from s2v_core import face
 from s2v_core.errors import UserError
 from training.prepare import Row
 
@@ -48,6 +49,10 @@ class Clips:
     def points(self, index: int) -> np.ndarray:
         """Return a clip's landmarks (N, 9, 2) in crop pixels, in the order of face.POINTS."""
         return np.load(self.root / "clips" / f"{self.rows[index].name}.npz")["points"]
+
+    def pose(self, index: int) -> Tensor:
+        """Return how the head is turned in every frame of a clip (N, 2), see face.pose."""
+        return torch.from_numpy(face.pose(self.points(index)))
 
     def frames(self, index: int, which: slice | np.ndarray | int = slice(None)) -> Tensor:
         """Return a clip's frames (N, 3, H, W) in [-1, 1], or those that ``which`` picks."""

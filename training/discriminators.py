@@ -6,7 +6,6 @@ Kernel tables were never published; these mirror the generators' own encoders (f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import torch
 from accelerate import Accelerator
@@ -15,8 +14,6 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from s2v_core.sdfa import CONVOLUTIONS
-from training.loop import prepared
-from training.settings import Schedule
 
 
 def picture_tower(
@@ -136,29 +133,29 @@ class SequenceDiscriminator(nn.Module):
 class Adversary:
     """A discriminator, its optimiser and how it is trained; the generator sees only ``judge``.
 
-    It learns at ``slower`` times the generator's rate.
+    It learns at ``slower`` times the generator's rate of the moment, also when it joins late.
     """
 
     def __init__(
         self,
         network: nn.Module,
         accelerator: Accelerator,
-        schedule: Schedule,
         slower: float = 1.0,
         kind: type[Optimizer] = torch.optim.RMSprop,
     ) -> None:
-        schedule = replace(schedule, learning_rate=slower * schedule.learning_rate)
-        self.accelerator = accelerator
-        self.network, self.updates, self.rate = prepared(accelerator, network, schedule, kind)
+        self.accelerator, self.slower = accelerator, slower
+        network = network.to(memory_format=torch.channels_last)
+        self.network, self.updates = accelerator.prepare(network, kind(network.parameters(), lr=0))
 
-    def learn(self, loss: Callable[[nn.Module], Tensor]) -> float:
-        """Update the discriminator once on ``loss(network)``; return the loss."""
+    def learn(self, loss: Callable[[nn.Module], Tensor], rate: float) -> float:
+        """Update the discriminator once on ``loss(network)``, ``rate`` the generator's; return the loss."""
+        for group in self.updates.param_groups:
+            group["lr"] = self.slower * rate
         self.network.requires_grad_(True)
         value = loss(self.network)
         self.updates.zero_grad()
         self.accelerator.backward(value)
         self.updates.step()
-        self.rate.step()
         return value.item()
 
     def judge(self, *inputs: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:

@@ -23,7 +23,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 import s2v_core
+from s2v_core import face
 from s2v_core.engine import Speech2Video, to_uint8
+from s2v_core.face import Still
 from s2v_core.metrics import METRICS
 from training.data import Clips
 
@@ -34,7 +36,7 @@ RESAMPLES = 1000  # of the bootstrap
 def generated(model: Speech2Video, clips: Clips, index: int) -> Iterator[tuple[str, Tensor]]:
     """Yield every row's name and frames (N, 3, H, W) for one clip."""
     speech, real = clips.speech(index), clips.frames(index)
-    still = to_uint8(real[:1])[0]
+    still = Still(to_uint8(real[:1])[0], face.pose(clips.points(index)[0]))
     for method in s2v_core.METHODS:
         yield method, torch.cat(list(model.frames(method, speech, still)))[: len(real)]
     yield "still", real[:1].expand_as(real)

@@ -57,6 +57,7 @@ class Batch(NamedTuple):
 
     windows: Tensor  # (B, N, 3200) speech up to the last decoded frame
     start: Tensor  # (B,) the first decoded frame
+    pose: Tensor  # (B, F, pose) how the head is turned
     identity: Tensor  # (B, 3, H, W) stills, or (B, face) features
     real: Tensor  # (B, F, 3, H, W)
 
@@ -79,15 +80,14 @@ class SDFATrainer:
         )
         self.voice = voice
         self.speech = [clips.speech(i) for i in range(len(clips))]
+        self.poses = [clips.pose(i) for i in range(len(clips))]
         self.network, self.adam, self.rate = prepared(
             accelerator, SDFA(config.model), config.schedule, torch.optim.Adam
         )
         d, height, width = config.discriminator, config.model.height, config.model.width
         frame = FrameDiscriminator(d, height, width, condition=voice is None)
         sync, sequence = SnippetSync(d[:-1], height, width), SequenceDiscriminator(d, height, width)
-        adversary = partial(
-            Adversary, accelerator=accelerator, schedule=config.schedule, kind=torch.optim.Adam
-        )
+        adversary = partial(Adversary, accelerator=accelerator, kind=torch.optim.Adam)
         self.d_frame = adversary(frame)
         self.d_sync, self.d_sequence = (
             adversary(sync, slower=config.slower),
@@ -104,15 +104,13 @@ class SDFATrainer:
         speech = [augment(self.speech[i], rng) for i in picks]
         longest = max(starts) + self.config.frames
         windows = [self._windows(s, longest) for s in speech]
-        real = [
-            self.clips.frames(i, slice(s, s + self.config.frames))
-            for i, s in zip(picks, starts, strict=True)
-        ]
+        shown = [(i, slice(s, s + self.config.frames)) for i, s in zip(picks, starts, strict=True)]
         return Batch(
             torch.stack(windows),
             torch.tensor(starts),
+            torch.stack([self.poses[i][at, : self.config.model.pose] for i, at in shown]),
             self._identities(picks, speech),
-            torch.stack(real),
+            torch.stack([self.clips.frames(i, at) for i, at in shown]),
         )
 
     def _windows(self, speech: Tensor, n_frames: int) -> Tensor:
@@ -149,7 +147,8 @@ class SDFATrainer:
         noise = sdfa.noisy(*speech.shape[:2], self.config.model.noise_std)
         at = batch.start[:, None] + torch.arange(self.config.frames, device=speech.device)  # (B, F)
         rows = torch.arange(len(at), device=speech.device)[:, None]
-        return sdfa.frames(speech[rows, at], noise[rows, at], code, maps), batch.windows[rows, at]
+        fake = sdfa.frames(speech[rows, at], noise[rows, at], batch.pose, code, maps)
+        return fake, batch.windows[rows, at]
 
     def _discriminators(self, batch: Batch, fake: Tensor, heard: Tensor) -> dict[str, float]:
         real, still = batch.real, self._still(batch)
@@ -164,10 +163,14 @@ class SDFATrainer:
             )
             return bce(d(middle, self._snippets(real)), 1.0) + 0.5 * fakes
 
+        def sequence(d: nn.Module) -> Tensor:
+            return bce(d(real), 1.0) + bce(d(fake), 0.0)
+
+        rate = self.rate.get_last_lr()[0]
         return {
-            "d_frame": self.d_frame.learn(frame),
-            "d_sync": self.d_sync.learn(sync),
-            "d_sequence": self.d_sequence.learn(lambda d: bce(d(real), 1.0) + bce(d(fake), 0.0)),
+            "d_frame": self.d_frame.learn(frame, rate),
+            "d_sync": self.d_sync.learn(sync, rate),
+            "d_sequence": self.d_sequence.learn(sequence, rate),
         }
 
     def _adversarial(self, batch: Batch, fake: Tensor, heard: Tensor) -> dict[str, Tensor]:

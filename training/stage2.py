@@ -40,6 +40,7 @@ class Stage2Settings:
     schedule: Schedule
     discriminator: tuple[int, ...] = (64, 128, 256, 512, 1024)
     frames: int = 12  # of each clip and step
+    span: int = 0  # they lie within so many frames, in which a head hardly turns; 0: anywhere
     lambda_similarity: float = 600.0  # equation 8, upper half
     lambda_lower: float = 0.0  # the same on the lower half; 0 is the paper's
     lambda_gradient: float = 60.0
@@ -60,6 +61,7 @@ class Batch(NamedTuple):
     seen: tuple[
         Tensor, Tensor, Tensor
     ]  # (B, D_mu) mu*, (B, D_nu) nu*, (B, 1) 1 where they are used
+    pose: Tensor  # (B, pose) how the head is turned in these frames
     real: Tensor  # (B, F, 3, H, W)
     maps: list[Tensor]  # the identity teacher's, standardised, smallest first
 
@@ -76,6 +78,7 @@ class Stage2Trainer:
         accelerator: Accelerator,
     ) -> None:
         self.config, self.schedule, self.accelerator = config, config.schedule, accelerator
+        self.poses = [clips.pose(i) for i in range(len(clips))]
         self.clips, self.seen, self.students = clips, seen, students.to(accelerator.device)
         self.scales = len(config.model.identity)
         self.statistics = [_statistics([s[f"map.{i}"] for s in seen]) for i in range(self.scales)]
@@ -83,7 +86,7 @@ class Stage2Trainer:
             accelerator, Composer(config.model), config.schedule
         )
         model, d = config.model, config.discriminator
-        adversary = partial(Adversary, accelerator=accelerator, schedule=config.schedule)
+        adversary = partial(Adversary, accelerator=accelerator)
         self.d_id = adversary(IdentityDiscriminator(model.teacher[: self.scales]))
         self.d_frame = adversary(FrameDiscriminator(d, model.height, model.width))
         heard = model.window * model.context
@@ -97,12 +100,13 @@ class Stage2Trainer:
         items = [
             self._item(int(i), rng) for i in rng.integers(len(self.clips), size=self.schedule.batch)
         ]
-        windows, elsewhere, omega, vectors, real, maps = zip(*items, strict=True)
+        windows, elsewhere, omega, vectors, pose, real, maps = zip(*items, strict=True)
         return Batch(
             torch.stack(windows),
             torch.stack(elsewhere),
             torch.cat(omega),
             tuple(torch.stack(column) for column in zip(*vectors, strict=True)),
+            torch.stack(pose),
             torch.stack(real),
             [torch.stack(level) for level in zip(*maps, strict=True)],
         )
@@ -112,14 +116,22 @@ class Stage2Trainer:
         copies = sum(key.startswith("context.") for key in seen)
         context = seen[f"context.{rng.integers(copies)}"][None]
         windows = context_windows(context, n, self.config.model.look, self.config.model.fps)[0]
-        at = np.sort(rng.choice(n, self.config.frames, replace=n < self.config.frames))
+        at = self._moments(n, rng)
         away = np.array([self._elsewhere(int(t), n, rng) for t in at])
         start = rng.integers(max(1, context.shape[1] - STEPS_PER_SECOND))  # any cut of the voice
         omega = summarise(context[:, start:], self.students.config.summary)
         maps = [(seen[f"map.{i}"] - m) / s for i, (m, s) in enumerate(self.statistics)]
         forced = torch.tensor([float(rng.random() < self.config.forced)])
         vectors = (seen["emotion"].mean(0), seen["identity"], forced)
-        return windows[at], windows[away], omega, vectors, self.clips.frames(index, at), maps
+        pose = self.poses[index][at, : self.config.model.pose].mean(0)
+        return windows[at], windows[away], omega, vectors, pose, self.clips.frames(index, at), maps
+
+    def _moments(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Return the places of ``frames`` random frames of a clip of ``n``, within the span."""
+        span = min(n, self.config.span or n)
+        start = rng.integers(n - span + 1)
+        at = rng.choice(span, self.config.frames, replace=span < self.config.frames)
+        return start + np.sort(at)
 
     def _elsewhere(self, t: int, n: int, rng: np.random.Generator) -> int:
         """Return equation 6's t': far enough from ``t``, or as far as a short clip allows."""
@@ -131,7 +143,7 @@ class Stage2Trainer:
         batch = send_to_device(batch, self.accelerator.device)
         self.network.train()
         mu, nu = self._vectors(batch)
-        fake, maps = self.network(batch.windows, mu, nu)
+        fake, maps = self.network(batch.windows, mu, nu, batch.pose)
         aligned = self.accelerator.unwrap_model(self.network).identity.aligned(maps)
         adversarial = step >= self.schedule.warmup
         stats = (
@@ -167,14 +179,17 @@ class Stage2Trainer:
             wrong = losses.lsgan(d(away, real), 0.0) + losses.lsgan(d(flat, fake), 0.0)
             return losses.lsgan(d(flat, real), 1.0) + 0.5 * wrong
 
+        def identity(d: torch.nn.Module) -> Tensor:
+            return losses.lsgan(d(batch.maps), 1.0) + losses.lsgan(d(aligned), 0.0)
+
+        def frame(d: torch.nn.Module) -> Tensor:
+            return losses.lsgan(d(real), 1.0) + losses.lsgan(d(fake), 0.0)
+
+        rate = self.rate.get_last_lr()[0]
         return {
-            "d_id": self.d_id.learn(
-                lambda d: losses.lsgan(d(batch.maps), 1.0) + losses.lsgan(d(aligned), 0.0)
-            ),
-            "d_frame": self.d_frame.learn(
-                lambda d: losses.lsgan(d(real), 1.0) + losses.lsgan(d(fake), 0.0)
-            ),
-            "d_sync": self.d_sync.learn(sync),
+            "d_id": self.d_id.learn(identity, rate),
+            "d_frame": self.d_frame.learn(frame, rate),
+            "d_sync": self.d_sync.learn(sync, rate),
         }
 
     def _similarity(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:

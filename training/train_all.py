@@ -16,9 +16,11 @@ from s2v_core.engine import NETWORKS
 # module, settings file, the network it exports (features exports none)
 STEPS = (
     ("landmarks", "landmarks", "landmarks"),
-    ("cpc", "cpc", "cpc"),
+    ("cpc", "cpc", "stage0"),
     ("teachers", "teachers", "teacher_emotion"),
-    ("features", "features", None),
+    ("features", "seen", None),
+    ("listen", "listen", "cpc"),
+    ("features", "heard", None),
     ("stage1", "stage1", "students"),
     ("stage2", "stage2", "composer"),
     ("sdfa", "sdfa", "sdfa"),

@@ -15,6 +15,7 @@ TINY = ComposerConfig(
     speech=6,
     mu=7,
     nu=9,
+    pose=2,
     channels=(12, 10, 8, 6, 4),
     identity=(9, 8, 7, 6, 5),
     teacher=(11, 10, 9, 8, 7),
@@ -24,7 +25,8 @@ TINY = ComposerConfig(
 def inputs(config: ComposerConfig = TINY, clips: int = 2, frames: int = 5) -> tuple:
     torch.manual_seed(1)
     windows = torch.randn(clips, frames, config.window, config.context)
-    return windows, torch.randn(clips, config.mu), torch.randn(clips, config.nu)
+    vectors = [torch.randn(clips, size) for size in (config.mu, config.nu, config.pose)]
+    return windows, *vectors
 
 
 @pytest.fixture
@@ -43,7 +45,9 @@ def test_the_published_maps_and_frames():
     with torch.device("meta"):
         composer = Composer(config)
         windows = torch.zeros(2, 3, 4, 256)
-        frames, maps = composer(windows, torch.zeros(2, 2048), torch.zeros(2, 4096))
+        frames, maps = composer(
+            windows, torch.zeros(2, 2048), torch.zeros(2, 4096), torch.zeros(2, 0)
+        )
         aligned = composer.identity.aligned(maps)
     assert frames.shape == (2, 3, 3, 128, 96)
     expected = [(512, 4, 3), (512, 8, 6), (256, 16, 12), (128, 32, 24), (64, 64, 48)]
@@ -66,16 +70,16 @@ def test_three_doublings_as_the_papers_prose_has_it():
 
 
 def test_each_identity_map_grows_from_the_one_before(composer):
-    _, _, nu = inputs()
-    maps = composer.identity(nu)
+    _, _, nu, pose = inputs()
+    maps = composer.identity(nu, pose)
     for double, smaller, larger in zip(composer.identity.doublings, maps, maps[1:], strict=False):
         torch.testing.assert_close(double(smaller), larger)
 
 
 @torch.inference_mode()
 def test_chunks_are_the_whole(composer):
-    windows, mu, nu = inputs(frames=7)
-    whole, maps = composer(windows, mu, nu)
+    windows, mu, nu, pose = inputs(frames=7)
+    whole, maps = composer(windows, mu, nu, pose)
     parts = [composer.frames(part, mu, maps) for part in windows.split(3, dim=1)]
     torch.testing.assert_close(torch.cat(parts, dim=1), whole)
 
@@ -89,17 +93,17 @@ def test_a_batch_is_its_clips_one_by_one(composer):
 
 @torch.inference_mode()
 def test_a_frame_hears_its_own_window_alone(composer):
-    windows, mu, nu = inputs()
-    before, _ = composer(windows, mu, nu)
+    windows, *rest = inputs()
+    before, _ = composer(windows, *rest)
     windows[:, 2] *= -1
-    after, _ = composer(windows, mu, nu)
+    after, _ = composer(windows, *rest)
     changed = (after - before).abs().amax((0, 2, 3, 4)) > 1e-6
     assert changed.tolist() == [False, False, True, False, False]
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("which", [0, 1, 2])
-def test_speech_emotion_and_identity_all_shape_the_frames(composer, which):
+@pytest.mark.parametrize("which", [0, 1, 2, 3])
+def test_speech_emotion_identity_and_pose_all_shape_the_frames(composer, which):
     given = list(inputs())
     before, _ = composer(*given)
     given[which] = -given[which]

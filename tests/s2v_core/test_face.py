@@ -150,6 +150,24 @@ def test_gradients_reach_every_parameter(without_gradient):
     assert without_gradient(network, network(torch.randn(3, 1, 96, 96))) == []
 
 
+def test_the_pose_knows_no_place_size_or_tilt():
+    points = face.TEMPLATE + RNG(0).normal(0, 2, (7, 5, 2))
+    angle, size = 0.4, 1.7
+    turned = size * points @ [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
+    np.testing.assert_allclose(face.pose(np.add(turned, [30, -9])), face.pose(points), atol=1e-3)
+
+
+def test_the_pose_is_the_nose_in_hundredths_of_the_eyes_distance():
+    """The template's outer corners are 48 pixels apart: 4.8 pixels are ten hundredths."""
+    points = np.repeat(face.TEMPLATE[None].astype(float), 3, axis=0)
+    points[1, 0] += [4.8, 0]
+    points[2, 0] += [0, -4.8]
+    straight, right, up = face.pose(points)
+    assert straight[0] == pytest.approx(0, abs=1e-4)  # the template is symmetrical
+    np.testing.assert_allclose(right - straight, [10, 0], atol=1e-4)
+    np.testing.assert_allclose(up - straight, [0, -10], atol=1e-4)
+
+
 def test_no_face_in_noise():
     assert face.detect(RNG(0).integers(0, 256, (240, 320, 3), np.uint8)) is None
 

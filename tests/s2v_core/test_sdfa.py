@@ -11,6 +11,7 @@ TINY = SDFAConfig(
     height=64, width=32, code=7, audio=2, speech=6, noise=3, channels=(10, 8, 6, 5, 4)
 )
 TINY_FACE = SDFAConfig(**{**vars(TINY), "face": 9})
+TINY_TURNED = SDFAConfig(**{**vars(TINY), "pose": 2})
 
 
 def random(*shape: int) -> torch.Tensor:
@@ -95,14 +96,15 @@ def generate(sdfa: SDFA, identity: torch.Tensor, windows: torch.Tensor, std: flo
     code, maps = sdfa.identify(identity)
     speech, _ = sdfa.speech(windows)
     noise = sdfa.noisy(*windows.shape[:2], std)
-    return sdfa.frames(speech, noise, code, maps)
+    pose = torch.full((*windows.shape[:2], sdfa.config.pose), 3.0)
+    return sdfa.frames(speech, noise, pose, code, maps)
 
 
 def identity_of(config: SDFAConfig, clips: int) -> torch.Tensor:
     return random(clips, config.face) if config.face else random(clips, 3, 64, 32)
 
 
-@pytest.mark.parametrize("config", [TINY, TINY_FACE], ids=["still", "face"])
+@pytest.mark.parametrize("config", [TINY, TINY_FACE, TINY_TURNED], ids=["still", "face", "turned"])
 @torch.inference_mode()
 def test_frames_of_the_size_asked_for_and_in_range(config):
     frames = generate(small(config), identity_of(config, 2), random(2, 4, 3200))

@@ -13,6 +13,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from s2v_core import face
 from training.data import Clips
 from training.loop import run
 from training.prepare import Row
@@ -34,7 +35,8 @@ def prepared_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         frames[:, 0, 0] = 200 + place
         np.save(root / "frames" / f"{name}.npy", frames)
         speech = rng.normal(0, 3000, n * 640).astype(np.int16)
-        points = rng.uniform(0, 32, (n, 9, 2)).astype(np.float32)
+        straight = np.vstack([face.TEMPLATE, rng.uniform(20, 60, (4, 2))])
+        points = (straight + rng.normal(0, 2, (n, 9, 2))).astype(np.float32)
         np.savez(root / "clips" / f"{name}.npz", speech=speech, points=points)
         emotion = "NEU" if name[1] == "1" else "HAP"
         rows.append(asdict(Row(name, name[0], "Female", "A01", emotion, SPLITS[name], n)))

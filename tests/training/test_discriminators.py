@@ -12,10 +12,9 @@ from training.discriminators import (
     SnippetSync,
     SyncDiscriminator,
 )
-from training.settings import Schedule
 
 CHANNELS, HEIGHT, WIDTH = (2, 3, 4, 5, 6), 64, 32
-SCHEDULE = Schedule(steps=10, batch=2, learning_rate=1e-3)
+RATE = 1e-3  # the generator's
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -111,12 +110,14 @@ def test_a_sequence_is_judged_by_its_order():
 def adversary(slower: float = 1.0) -> Adversary:
     torch.manual_seed(0)
     network = FrameDiscriminator(CHANNELS, HEIGHT, WIDTH)
-    return Adversary(network, Accelerator(cpu=True), SCHEDULE, slower)
+    return Adversary(network, Accelerator(cpu=True), slower)
 
 
 def test_learning_lowers_the_loss_and_returns_it():
     d, frames = adversary(), random(4, 3, 64, 32)
-    values = [d.learn(lambda network: (network(frames) - 1).square().mean()) for _ in range(8)]
+    values = [
+        d.learn(lambda network: (network(frames) - 1).square().mean(), RATE) for _ in range(8)
+    ]
     assert values[-1] < values[0]
 
 
@@ -127,9 +128,9 @@ def test_the_slower_one_learns_at_its_share_of_the_rate():
         d, frames = adversary(slower), random(4, 3, 64, 32)
         bias = d.network.tower[-2].bias
         before = bias.item()
-        d.learn(lambda network, frames=frames: network(frames).mean())
+        d.learn(lambda network, frames=frames: network(frames).mean(), RATE)
         steps.append(bias.item() - before)
-    assert steps[0] == pytest.approx(-10 * SCHEDULE.learning_rate, rel=1e-3)
+    assert steps[0] == pytest.approx(-10 * RATE, rel=1e-3)
     assert steps[1] == pytest.approx(0.1 * steps[0], rel=1e-3)
 
 
@@ -143,5 +144,5 @@ def test_judging_teaches_the_generator_and_not_the_discriminator():
 def test_after_judging_it_learns_again(changed):
     d, frames = adversary(), random(4, 3, 64, 32)
     d.judge(frames)
-    learn = lambda: d.learn(lambda network: network(frames).mean())  # noqa: E731
+    learn = lambda: d.learn(lambda network: network(frames).mean(), RATE)  # noqa: E731
     assert set(changed(d.network, learn)) == {name for name, _ in d.network.named_parameters()}

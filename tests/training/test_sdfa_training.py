@@ -16,7 +16,7 @@ from training.settings import Schedule
 
 SETTINGS = SDFASettings(
     model=SDFAConfig(
-        height=64, width=32, code=5, audio=2, speech=6, noise=3, channels=(8, 7, 6, 5, 4)
+        height=64, width=32, code=5, pose=2, audio=2, speech=6, noise=3, channels=(8, 7, 6, 5, 4)
     ),
     schedule=Schedule(steps=4, batch=2, learning_rate=1e-3, save_every=2),
     discriminator=(2, 3, 4, 5, 6),
@@ -65,6 +65,8 @@ def test_the_frames_are_consecutive_and_their_speech_is_theirs(sdfa, clips):
         batch = sdfa.batch(step)
         numbers = ((batch.real[:, :, 0, -1, -1] + 1) * 127.5).round()
         assert torch.equal(numbers, batch.start[:, None] + torch.arange(10.0))
+        for place, at, pose in zip(clip_of(batch.real), numbers.int(), batch.pose, strict=True):
+            assert torch.equal(pose, clips.pose(place)[at])
         for place, windows in zip(clip_of(batch.real), batch.windows, strict=True):
             expected = speech_windows(clips.speech(place)[None], len(windows), fps=25)[0]
             assert torch.equal(windows, expected)
@@ -121,7 +123,7 @@ def test_the_discriminators_step_leaves_the_generator(sdfa, changed):
 
 def test_the_generators_step_leaves_the_discriminators(sdfa, changed):
     for name in DISCRIMINATORS:
-        getattr(sdfa, name).learn = lambda loss: 0.0
+        getattr(sdfa, name).learn = lambda loss, rate: 0.0
     batch = sdfa.batch(0)
     for name in DISCRIMINATORS:
         network = getattr(sdfa, name).network

@@ -22,6 +22,7 @@ SETTINGS = Stage2Settings(
         speech=5,
         mu=6,
         nu=7,
+        pose=2,
         channels=(8, 7, 6, 5, 4),
         identity=(6, 5, 4, 3, 2),
         teacher=(5, 4, 3, 3, 2),
@@ -67,7 +68,15 @@ def stage2(clips) -> Stage2Trainer:
 
 
 def tensors(batch: Batch) -> list[torch.Tensor]:
-    return [batch.windows, batch.elsewhere, batch.omega, batch.real, *batch.seen, *batch.maps]
+    return [
+        batch.windows,
+        batch.elsewhere,
+        batch.omega,
+        batch.real,
+        batch.pose,
+        *batch.seen,
+        *batch.maps,
+    ]
 
 
 def frame_numbers(frames: torch.Tensor) -> torch.Tensor:
@@ -124,6 +133,18 @@ def test_a_clip_shorter_than_the_frames_asked_for_can_be_used(clips):
     assert batch.real.shape == (2, 40, 3, 64, 32)
 
 
+def test_the_pose_is_the_mean_of_the_frames_drawn_and_they_lie_within_the_span(clips):
+    torch.manual_seed(0)
+    stage2 = trainer(clips, replace(SETTINGS, span=6))
+    for step in range(8):
+        batch = stage2.batch(step)
+        places = ((batch.real[:, 0, 0, 0, 0] + 1) * 127.5).round().int() - 200
+        numbers = frame_numbers(batch.real).int()
+        assert (numbers[:, -1] - numbers[:, 0]).max() < 6
+        for place, at, pose in zip(places.tolist(), numbers.tolist(), batch.pose, strict=True):
+            torch.testing.assert_close(pose, clips.pose(place)[at].mean(0))
+
+
 def test_the_teachers_maps_are_standardised_by_channel(stage2):
     for scale, (mean, deviation) in enumerate(stage2.statistics):
         maps = torch.stack([(s[f"map.{scale}"] - mean) / deviation for s in stage2.seen])
@@ -146,7 +167,7 @@ def test_one_step_updates_all_four_networks_and_no_student(stage2, changed):
 def test_the_discriminators_step_leaves_the_composer(stage2, changed):
     batch = stage2.batch(0)
     mu, nu = stage2.students(batch.omega)
-    fake, maps = stage2.network(batch.windows, mu, nu)
+    fake, maps = stage2.network(batch.windows, mu, nu, batch.pose)
     aligned = stage2.network.identity.aligned(maps)
     learn = lambda: stage2._discriminators(  # noqa: E731
         batch, fake.detach(), [m.detach() for m in aligned]
@@ -157,7 +178,7 @@ def test_the_discriminators_step_leaves_the_composer(stage2, changed):
 
 def test_the_composers_step_leaves_the_discriminators(stage2, changed):
     for name in DISCRIMINATORS:
-        getattr(stage2, name).learn = lambda loss: 0.0
+        getattr(stage2, name).learn = lambda loss, rate: 0.0
     batch = stage2.batch(0)
     for name in DISCRIMINATORS:
         network = getattr(stage2, name).network
@@ -169,7 +190,7 @@ def test_the_composers_step_leaves_the_discriminators(stage2, changed):
 def test_each_discriminator_teaches_the_composer(stage2, term):
     batch = stage2.batch(0)
     mu, nu = stage2.students(batch.omega)
-    fake, maps = stage2.network(batch.windows, mu, nu)
+    fake, maps = stage2.network(batch.windows, mu, nu, batch.pose)
     terms = stage2._adversarial(batch, fake, stage2.network.identity.aligned(maps))
     terms[term].backward()
     grown = stage2.network.identity.start[0].weight.grad
@@ -178,7 +199,9 @@ def test_each_discriminator_teaches_the_composer(stage2, term):
 
 def test_no_discriminator_plays_before_the_warm_up_ends(clips, changed):
     torch.manual_seed(0)
-    stage2 = trainer(clips, replace(SETTINGS, schedule=replace(SETTINGS.schedule, warmup=2)))
+    stage2 = trainer(
+        clips, replace(SETTINGS, schedule=replace(SETTINGS.schedule, warmup=2, steps=99))
+    )
     batch = stage2.batch(0)
     for step, playing in ((0, False), (1, False), (2, True)):
         for name in DISCRIMINATORS:
@@ -205,7 +228,9 @@ def test_equations_4_to_6_by_hand(stage2):
 
     real = batch.real.flatten(0, 1)
     for name in DISCRIMINATORS:
-        getattr(stage2, name).learn = lambda loss: loss(lambda *d: torch.tensor(score(d))).item()
+        getattr(stage2, name).learn = lambda loss, rate: loss(
+            lambda *d: torch.tensor(score(d))
+        ).item()
         getattr(stage2, name).judge = lambda *d: torch.tensor(3.0)
     stats = stage2._discriminators(batch, fake, aligned)
     assert stats["d_id"] == (3 - 1) ** 2 + 5**2
