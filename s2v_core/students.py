@@ -38,6 +38,13 @@ class Students(nn.Module):
         self.faces = unit(faces)
         self.config = replace(self.config, memory=len(faces))
 
+    def nearness(self, nu: Tensor) -> Tensor:
+        """Return how near each remembered face is to ``nu (B, D_nu)``: (B, memory), for a softmax."""
+        # The teacher's features are positive: what all faces share says nothing.
+        centre = self.faces.mean(0)
+        cosine = F.normalize(nu - centre, dim=-1) @ F.normalize(self.faces - centre, dim=-1).T
+        return cosine / self.config.focus
+
     def recollect(self, nu: Tensor) -> Tensor:
         """Return ``nu (B, D_nu)`` drawn to the remembered faces nearest to it, by softmax attention.
 
@@ -46,11 +53,7 @@ class Students(nn.Module):
         """
         if not self.config.memory:
             return nu
-        centre = self.faces.mean(
-            0
-        )  # the teacher's features are positive: what all share says nothing
-        nearness = F.normalize(nu - centre) @ F.normalize(self.faces - centre).T  # (B, memory)
-        return unit(F.softmax(nearness / self.config.focus, dim=1) @ self.faces)
+        return unit(F.softmax(self.nearness(nu), dim=1) @ self.faces)
 
     def forward(self, omega: Tensor) -> tuple[Tensor, Tensor]:
         """Return emotion mu (B, D_mu) and identity nu (B, D_nu), each of unit mean square.

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from s2v_core import checkpoint
 from s2v_core.audio import SAMPLE_RATE
 from s2v_core.cpc import CPC, CPCConfig, context_windows, summarise
-from s2v_core.students import Students, StudentsConfig
+from s2v_core.students import Students, StudentsConfig, unit
 from training import features, losses, settings
 from training.augment import augment, other_voice
 from training.data import Clips
@@ -48,6 +48,7 @@ class ListenSettings:
     temperature: float = 0.0442  # as stage 1's
     lambda_mouth: float = 1.0
     lambda_vectors: float = 10.0  # the cross-entropies move by tenths, the mouth by units
+    lambda_recall: float = 1.0
     changed: float = 0.3  # share of clips played faster or slower: a voice whose face is unknown
 
 
@@ -101,8 +102,10 @@ class ListenTrainer:
         self.seen = seen
         self.speech = [clips.speech(i) for i in range(len(clips))]
         self.mouths = mouths(clips)
+        listener = Listener(cpc, config)
+        listener.students.remember(torch.stack([clip["identity"] for clip in seen]))
         self.network, self.adam, self.rate = prepared(
-            accelerator, Listener(cpc, config), config.schedule, torch.optim.Adam
+            accelerator, listener, config.schedule, torch.optim.Adam
         )
 
     def batch(self, step: int) -> Batch:
@@ -148,13 +151,16 @@ class ListenTrainer:
         self.network.train()
         mu, nu, mouth = self.network(batch.speech)
         own, c = batch.known.bool(), self.config
+        students = self.accelerator.unwrap_model(self.network).students
         distilled = partial(losses.distillation, temperature=c.temperature)
         terms = {
             "mouth": c.lambda_mouth * (mouth - batch.mouth).abs().mean(),
             "emotion": c.lambda_vectors * distilled(mu, batch.mu),
         }
         if own.any():
+            nearness = students.nearness(nu[own]), students.nearness(unit(batch.nu[own]))
             terms["identity"] = c.lambda_vectors * distilled(nu[own], batch.nu[own])
+            terms["recall"] = c.lambda_recall * losses.recall(*nearness)
         self.adam.zero_grad()
         self.accelerator.backward(sum(terms.values()))
         self.adam.step()

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from s2v_core import checkpoint
 from s2v_core.cpc import STEPS_PER_SECOND, summarise
-from s2v_core.students import Students, StudentsConfig
+from s2v_core.students import Students, StudentsConfig, unit
 from training import features, losses, settings
 from training.data import Clips
 from training.loop import prepared, run
@@ -32,6 +32,7 @@ class Stage1Settings:
     temperature_mu: float  # 1 / sqrt(D): the paper is silent (fact sheet 7.5, point 11)
     temperature_nu: float
     lambda_nu: float = 1.0
+    lambda_recall: float = 0.0  # of losses.recall; 0 is the paper's
     sampled_frames: int = 8  # of equation 1
     shortest: float = 1.0  # seconds; the students learn from random cuts at least this long
 
@@ -48,9 +49,9 @@ class Stage1Trainer:
             seen,
             accelerator,
         )
-        self.network, self.rms, self.rate = prepared(
-            accelerator, Students(config.model), config.schedule
-        )
+        students = Students(config.model)
+        students.remember(torch.stack([clip["identity"] for clip in seen]))
+        self.network, self.rms, self.rate = prepared(accelerator, students, config.schedule)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return omega (B, D), mu* (B, D_mu) and nu* (B, D_nu)."""
@@ -80,13 +81,18 @@ class Stage1Trainer:
         omega, mu_star, nu_star = (x.to(self.accelerator.device) for x in batch)
         self.network.train()
         mu, nu = self.network(omega)
-        emotion = losses.distillation(mu, mu_star, self.config.temperature_mu)
-        identity = losses.distillation(nu, nu_star, self.config.temperature_nu)
+        students, c = self.accelerator.unwrap_model(self.network), self.config
+        nearness = students.nearness(nu), students.nearness(unit(nu_star))
+        terms = {
+            "emotion": losses.distillation(mu, mu_star, c.temperature_mu),
+            "identity": c.lambda_nu * losses.distillation(nu, nu_star, c.temperature_nu),
+            "recall": c.lambda_recall * losses.recall(*nearness),
+        }
         self.rms.zero_grad()
-        self.accelerator.backward(emotion + self.config.lambda_nu * identity)
+        self.accelerator.backward(sum(terms.values()))
         self.rms.step()
         self.rate.step()
-        return {"emotion": emotion.item(), "identity": identity.item()}
+        return {name: term.item() for name, term in terms.items()}
 
 
 @torch.inference_mode()
@@ -132,7 +138,6 @@ def main(args: argparse.Namespace) -> None:
     trainer = Stage1Trainer(config, seen, accelerator)
     run(trainer, accelerator, args.run / "stage1")
     students = accelerator.unwrap_model(trainer.network).cpu().eval()
-    students.remember(torch.stack([clip["identity"] for clip in seen]))
     checkpoint.save_network(args.run / "export" / "students", students, students.config)
     print(
         "stage 1 on validation clips:",

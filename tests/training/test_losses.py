@@ -102,6 +102,23 @@ def test_distillation_teaches_the_student_alone():
     assert after < before
 
 
+def test_recall_by_hand():
+    """The teacher finds two of three faces equally near; the student only knows the first."""
+    teacher = torch.tensor([[0.0, 0.0, -50.0]])
+    student = torch.tensor([[0.0, -2.0, -50.0]])
+    p = 1 / (1 + math.exp(-2))
+    expected = -(math.log(p) + math.log(1 - p)) / 2
+    assert losses.recall(student, teacher).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_recall_is_least_where_student_and_teacher_agree():
+    teacher = torch.randn(4, 7, generator=torch.Generator().manual_seed(0))
+    best = losses.recall(teacher, teacher)
+    assert best < losses.recall(teacher + torch.randn(4, 7), teacher)
+    entropy = torch.distributions.Categorical(logits=teacher).entropy().mean()
+    torch.testing.assert_close(best, entropy)
+
+
 @pytest.mark.parametrize("n_others", [0, 1, 50])
 def test_info_nce_of_uninformative_scores_is_the_log_of_the_candidates(n_others):
     latents, others = random(3, 9, 4), random(n_others, 4, seed=1)
