@@ -20,6 +20,7 @@ class CPCConfig:
 
     channels: tuple[int, ...] = (512,) * 5  # of the five convolutions; the last is the size of z_t
     context: int = 256  # size of c_t
+    latents: bool = False  # the other networks hear z_t beside c_t; the paper's hear c_t alone
     first_bias: bool = True  # as CPC_audio; speech is so soft (0.01 to 0.1 of full scale) that the
     # norm sees little but this bias, and a short training does better without it
 
@@ -47,6 +48,7 @@ class CPC(nn.Module):
 
     def __init__(self, config: CPCConfig) -> None:
         super().__init__()
+        self.config = config
         channels = [1, *config.channels]
         self.encoder = nn.Sequential(
             *(
@@ -74,6 +76,11 @@ class CPC(nn.Module):
         latents = self.encoder(audio[:, None, : n_steps * HOP]).transpose(1, 2)  # (B, L, H)
         context, _ = self.autoregressor(latents)
         return latents, context
+
+    def hear(self, audio: Tensor) -> Tensor:
+        """Return what the other networks hear (B, L, D) of ``audio (B, T)``: c_t, or c_t and z_t."""
+        latents, context = self(audio)
+        return torch.cat([context, latents], dim=-1) if self.config.latents else context
 
 
 def summarise(context: Tensor, form: str) -> Tensor:

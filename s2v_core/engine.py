@@ -19,7 +19,7 @@ from s2v_core.errors import CheckpointError
 from s2v_core.face import LandmarkConfig, LandmarkNet, Still
 from s2v_core.sdfa import SDFA, SDFAConfig, speech_windows
 from s2v_core.speech2face import Speech2Face, Speech2FaceConfig
-from s2v_core.students import Students, StudentsConfig
+from s2v_core.students import Students, StudentsConfig, unit
 
 NETWORKS = {
     "cpc": (CPC, CPCConfig),
@@ -139,7 +139,7 @@ class Speech2Video:
         """Yield ``method``'s frames in chunks (n, 3, H, W) in [-1, 1], in order, for ``waveform (T,)``.
 
         ``still`` is the aligned face that "sdfa" animates, turned as it is; the other methods' heads
-        look straight ahead.
+        are held as the face that the voice recalls was held on average.
         """
         speech = waveform[None].to(self.device)
         n_frames = audio.frame_count(len(waveform), self.fps)
@@ -151,15 +151,16 @@ class Speech2Video:
             return self._animate(self.networks["sdfa"], picture / 127.5 - 1, pose, speech, n_frames)
         with torch.inference_mode():
             feature = self.networks["speech2face"](speech)
-            ahead = speech.new_zeros(1, 2)
-        return self._animate(self.networks["s2f_sdfa"], feature, ahead, speech, n_frames)
+            pose = self.networks["students"].rest(unit(feature))
+        return self._animate(self.networks["s2f_sdfa"], feature, pose, speech, n_frames)
 
     @torch.inference_mode()
     def _compose(self, speech: Tensor, n_frames: int) -> Iterator[Tensor]:
         composer = self.networks["composer"]
-        _, context = self.networks["cpc"](speech)
+        context = self.networks["cpc"].hear(speech)
         mu, nu = self.recall(context)
-        maps = composer.identity(nu, nu.new_zeros(1, self.config.pose))  # looking straight ahead
+        pose = self.networks["students"].rest(nu)[:, : self.config.pose]
+        maps = composer.identity(nu, pose)
         windows = context_windows(context, n_frames, self.config.look, self.fps)
         for part in windows.split(CHUNK, dim=1):
             yield composer.frames(part, mu, maps)[0].cpu()

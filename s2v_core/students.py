@@ -32,10 +32,11 @@ class Students(nn.Module):
         self.s_id = _perceptron(config.omega, config.hidden, config.nu)
 
         self.register_buffer("faces", torch.zeros(config.memory, config.nu))
+        self.register_buffer("poses", torch.zeros(config.memory, 2))
 
-    def remember(self, faces: Tensor) -> None:
-        """Keep the training faces nu* (M, D_nu) for ``recollect``."""
-        self.faces = unit(faces)
+    def remember(self, faces: Tensor, poses: Tensor) -> None:
+        """Keep the training faces nu* (M, D_nu), and how each was turned (M, 2), for ``recollect``."""
+        self.faces, self.poses = unit(faces), poses
         self.config = replace(self.config, memory=len(faces))
 
     def nearness(self, nu: Tensor) -> Tensor:
@@ -54,6 +55,15 @@ class Students(nn.Module):
         if not self.config.memory:
             return nu
         return unit(F.softmax(self.nearness(nu), dim=1) @ self.faces)
+
+    def rest(self, nu: Tensor) -> Tensor:
+        """Return the pose (B, 2), see face.pose, about which the remembered faces nearest to ``nu`` moved.
+
+        Straight ahead differs from face to face: with a short nose it is not where it is with a long one.
+        """
+        if not self.config.memory:
+            return nu.new_zeros(len(nu), 2)
+        return F.softmax(self.nearness(nu), dim=1) @ self.poses
 
     def forward(self, omega: Tensor) -> tuple[Tensor, Tensor]:
         """Return emotion mu (B, D_mu) and identity nu (B, D_nu), each of unit mean square.

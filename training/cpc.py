@@ -28,7 +28,6 @@ class CPCSettings:
 
     model: CPCConfig
     schedule: Schedule
-    name: str = "cpc"  # of the exported network
     window: int = 20_480  # samples, 128 steps
     ahead: int = 12  # K, steps predicted
     rivals: int = 128  # negatives from other sequences, beside those of the same sequence
@@ -98,7 +97,7 @@ def main(args: argparse.Namespace) -> None:
     trainer = CPCTrainer(config, Clips.read(args.data, "train"), accelerator)
     run(trainer, accelerator, args.run / "cpc")
     checkpoint.save_network(
-        args.run / "export" / config.name,
+        args.run / "export" / "cpc",
         accelerator.unwrap_model(trainer.network).cpc,
         config.model,
     )

@@ -54,6 +54,10 @@ class Clips:
         """Return how the head is turned in every frame of a clip (N, 2), see face.pose."""
         return torch.from_numpy(face.pose(self.points(index)))
 
+    def mean_poses(self) -> Tensor:
+        """Return every clip's mean pose (clips, 2)."""
+        return torch.stack([self.pose(index).mean(0) for index in range(len(self))])
+
     def frames(self, index: int, which: slice | np.ndarray | int = slice(None)) -> Tensor:
         """Return a clip's frames (N, 3, H, W) in [-1, 1], or those that ``which`` picks."""
         frames = np.load(self.root / "frames" / f"{self.rows[index].name}.npy", mmap_mode="r")

@@ -1,17 +1,15 @@
-"""What the frozen networks see and hear in every clip, worked out once for the stages that learn from it.
+"""What the frozen networks see and hear in every clip, worked out once for stages 1 and 2.
 
-python -m training.features --config training/configs/avatars/seen.yaml --data data/avatars --run runs/avatars
+    python -m training.features --config training/configs/avatars/features.yaml --data data/avatars --run runs/avatars
 
-RUN/features/NAME.seen.safetensors holds for each clip, by the teachers:
+RUN/features/NAME.safetensors holds for each clip:
+context.0 (L, D) of the clean speech, context.1.. of augmented copies (training clips only),
 emotion (N / 2, D_mu) of every second frame, identity (D_nu) of the first, map.0.. its pools, smallest first.
-RUN/features/NAME.heard.safetensors, by the speech encoder:
-context.0 (L, D) of the clean speech, context.1.. of augmented copies (training clips only).
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,86 +26,64 @@ from training.augment import augment
 from training.data import Clips
 from training.teachers import VGG, SENet, SENetConfig, VGGConfig
 
-Extractor = Callable[[Clips, int], dict[str, Tensor]]  # one clip's features
-
 
 @dataclass(frozen=True)
 class FeaturesSettings:
-    """Which features, and how many augmented copies of each training clip are heard."""
+    """How many augmented copies of each training clip are heard."""
 
-    kinds: tuple[str, ...] = ("seen", "heard")
     copies: int = 4
     every: int = 2  # the emotion of every second frame: neighbours hardly differ
     seed: int = 0
 
 
-def seeing(run: Path, config: FeaturesSettings) -> Extractor:
-    """Return what both teachers see in a clip."""
-    identity = checkpoint.load_network(run / "export" / "teacher_identity", VGG, VGGConfig)
-    emotion = checkpoint.load_network(run / "export" / "teacher_emotion", SENet, SENetConfig)
+class Frozen:
+    """The frozen networks of a run: CPC and both teachers."""
 
-    def see(clips: Clips, index: int) -> dict[str, Tensor]:
-        frames = clips.frames(index)
+    def __init__(self, run: Path) -> None:
+        self.cpc = checkpoint.load_network(run / "export" / "cpc", CPC, CPCConfig)
+        self.identity = checkpoint.load_network(run / "export" / "teacher_identity", VGG, VGGConfig)
+        self.emotion = checkpoint.load_network(
+            run / "export" / "teacher_emotion", SENet, SENetConfig
+        )
+
+    def hear(self, speech: Tensor) -> Tensor:
+        """Return what the students and the composer hear (L, D) of ``speech (T,)``."""
+        return self.cpc.hear(speech[None])[0]
+
+    def see(self, frames: Tensor, every: int) -> dict[str, Tensor]:
+        """Return a clip's identity and maps (first frame) and emotion (``every`` so many frames)."""
         first = frames[:1]
         seen = {
-            "emotion": emotion.feature(frames[:: config.every]),
-            "identity": identity.feature(first)[0],
+            "emotion": self.emotion.feature(frames[::every]),
+            "identity": self.identity.feature(first)[0],
         }
-        return seen | {f"map.{i}": m[0] for i, m in enumerate(identity.maps(first))}
-
-    return see
-
-
-def hearing(run: Path, config: FeaturesSettings) -> Extractor:
-    """Return what the speech encoder hears in a clip, and in other microphones' and rooms' versions of it."""
-    cpc = checkpoint.load_network(run / "export" / "cpc", CPC, CPCConfig)
-
-    def hear(clips: Clips, index: int) -> dict[str, Tensor]:
-        rng = np.random.default_rng((config.seed, index))
-        speech = clips.speech(index)
-        copies = [speech]
-        if clips.rows[index].split == "train":
-            copies += [augment(speech, rng) for _ in range(config.copies)]
-        return {f"context.{i}": cpc(copy[None])[1][0] for i, copy in enumerate(copies)}
-
-    return hear
-
-
-EXTRACTORS = {"seen": seeing, "heard": hearing}
+        return seen | {f"map.{i}": m[0] for i, m in enumerate(self.identity.maps(first))}
 
 
 @torch.inference_mode()
 def extract(clips: Clips, run: Path, config: FeaturesSettings) -> None:
     """Write the features of every clip that has none yet."""
-    (run / "features").mkdir(parents=True, exist_ok=True)
-    for kind in config.kinds:
-        extractor = EXTRACTORS[kind](run, config)
-        for index, row in enumerate(tqdm(clips.rows, desc=kind, unit="clip")):
-            path = _path(run, row.name, kind)
-            if path.exists():
-                continue
-            tensors = extractor(clips, index)
-            part = path.with_suffix(".part")
-            save_file({k: v.half().contiguous() for k, v in tensors.items()}, part)
-            part.rename(path)
+    frozen, folder = Frozen(run), run / "features"
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, row in enumerate(tqdm(clips.rows, desc="features", unit="clip")):
+        path = folder / f"{row.name}.safetensors"
+        if path.exists():
+            continue
+        rng = np.random.default_rng((config.seed, index))
+        speech = clips.speech(index)
+        copies = [speech]
+        if row.split == "train":
+            copies += [augment(speech, rng) for _ in range(config.copies)]
+        tensors = {f"context.{i}": frozen.hear(copy) for i, copy in enumerate(copies)}
+        tensors |= frozen.see(clips.frames(index), config.every)
+        save_file({k: v.half().contiguous() for k, v in tensors.items()}, path.with_suffix(".part"))
+        path.with_suffix(".part").rename(path)
 
 
-def _path(run: Path, name: str, kind: str) -> Path:
-    return run / "features" / f"{name}.{kind}.safetensors"
-
-
-def read(
-    run: Path, clips: Clips, kinds: Sequence[str] = ("seen", "heard")
-) -> list[dict[str, Tensor]]:
+def read(run: Path, clips: Clips) -> list[dict[str, Tensor]]:
     """Return the features of ``clips`` as float32, in their order."""
-
-    def one(name: str) -> dict[str, Tensor]:
-        found = {}
-        for kind in kinds:
-            found |= load_file(_path(run, name, kind))
-        return {key: value.float() for key, value in found.items()}
-
-    return [one(row.name) for row in clips.rows]
+    paths = [run / "features" / f"{row.name}.safetensors" for row in clips.rows]
+    return [{k: v.float() for k, v in load_file(path).items()} for path in paths]
 
 
 def main(args: argparse.Namespace) -> None:

@@ -41,7 +41,11 @@ class Stage1Trainer:
     """Trains both students together (equation 2)."""
 
     def __init__(
-        self, config: Stage1Settings, seen: list[dict[str, Tensor]], accelerator: Accelerator
+        self,
+        config: Stage1Settings,
+        seen: list[dict[str, Tensor]],
+        poses: Tensor,
+        accelerator: Accelerator,
     ) -> None:
         self.config, self.schedule, self.seen, self.accelerator = (
             config,
@@ -50,7 +54,7 @@ class Stage1Trainer:
             accelerator,
         )
         students = Students(config.model)
-        students.remember(torch.stack([clip["identity"] for clip in seen]))
+        students.remember(torch.stack([clip["identity"] for clip in seen]), poses)
         self.network, self.rms, self.rate = prepared(accelerator, students, config.schedule)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -135,7 +139,7 @@ def main(args: argparse.Namespace) -> None:
     seen = features.read(args.run, train)
     torch.manual_seed(config.schedule.seed)
     accelerator = Accelerator()
-    trainer = Stage1Trainer(config, seen, accelerator)
+    trainer = Stage1Trainer(config, seen, train.mean_poses(), accelerator)
     run(trainer, accelerator, args.run / "stage1")
     students = accelerator.unwrap_model(trainer.network).cpu().eval()
     checkpoint.save_network(args.run / "export" / "students", students, students.config)

@@ -16,11 +16,9 @@ from s2v_core.engine import NETWORKS
 # module, settings file, the network it exports (features exports none)
 STEPS = (
     ("landmarks", "landmarks", "landmarks"),
-    ("cpc", "cpc", "stage0"),
+    ("cpc", "cpc", "cpc"),
     ("teachers", "teachers", "teacher_emotion"),
-    ("features", "seen", None),
-    ("listen", "listen", "cpc"),
-    ("features", "heard", None),
+    ("features", "features", None),
     ("stage1", "stage1", "students"),
     ("stage2", "stage2", "composer"),
     ("sdfa", "sdfa", "sdfa"),

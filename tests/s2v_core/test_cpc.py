@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -94,6 +96,15 @@ def test_silence_gives_finite_numbers(cpc):
     latents, context = cpc(torch.zeros(1, 1600).double())
     assert latents.isfinite().all()
     assert context.isfinite().all()
+
+
+@torch.inference_mode()
+def test_what_others_hear_is_the_context_or_both(cpc):
+    speech = torch.randn(2, 1600)
+    latents, context = cpc.float()(speech)
+    assert torch.equal(cpc.hear(speech), context)
+    cpc.config = replace(cpc.config, latents=True)
+    assert torch.equal(cpc.hear(speech), torch.cat([context, latents], dim=-1))
 
 
 @pytest.mark.parametrize("first_bias", [True, False])

@@ -72,11 +72,22 @@ def test_a_remembered_face_is_recollected_and_a_doubtful_one_drawn_to_the_neares
     torch.manual_seed(0)
     students = Students(StudentsConfig(omega=4, hidden=8, mu=5, nu=32))
     faces = torch.rand(6, 32)
-    students.remember(faces)
+    students.remember(faces, torch.zeros(len(faces), 2))
     torch.testing.assert_close(students.recollect(unit(faces)), unit(faces), atol=1e-3, rtol=0)
     doubtful = unit(0.7 * faces[:1] + 0.3 * faces[1:2])
     drawn = students.recollect(doubtful)
     assert (drawn - unit(faces[:1])).norm() < 0.2 * (doubtful - unit(faces[:1])).norm()
+
+
+def test_a_remembered_face_rests_in_its_pose_and_a_doubtful_one_between():
+    students = Students(StudentsConfig(omega=4, mu=3, nu=32))
+    faces = torch.rand(3, 32, generator=torch.Generator().manual_seed(0))
+    poses = torch.tensor([[0.0, 3.0], [-4.0, 0.0], [2.0, 2.0]])
+    assert torch.equal(students.rest(faces), torch.zeros(3, 2))
+    students.remember(faces, poses)
+    torch.testing.assert_close(students.rest(unit(faces)), poses, atol=1e-2, rtol=0)
+    doubtful = students.rest(unit(unit(faces[:1]) + unit(faces[1:2])))
+    torch.testing.assert_close(doubtful, poses[:2].mean(0, keepdim=True), atol=1, rtol=0)
 
 
 def test_without_a_memory_nu_stays_as_it_is_heard():
@@ -87,7 +98,8 @@ def test_without_a_memory_nu_stays_as_it_is_heard():
 
 def test_the_memory_travels_with_the_weights(tmp_path):
     students = Students(StudentsConfig(omega=4, hidden=8, mu=5, nu=32))
-    students.remember(torch.rand(6, 32))
+    students.remember(torch.rand(6, 32), torch.rand(6, 2))
     checkpoint.save_network(tmp_path, students, students.config)
     again = checkpoint.load_network(tmp_path, Students, StudentsConfig)
     torch.testing.assert_close(again.faces, students.faces, atol=2e-3, rtol=0)
+    torch.testing.assert_close(again.poses, students.poses, atol=2e-3, rtol=0)

@@ -44,7 +44,7 @@ def seen() -> list[dict[str, torch.Tensor]]:
 
 def trainer(seen: list, settings: Stage1Settings = SETTINGS) -> Stage1Trainer:
     torch.manual_seed(0)
-    return Stage1Trainer(settings, seen, Accelerator(cpu=True))
+    return Stage1Trainer(settings, seen, torch.zeros(len(seen), 2), Accelerator(cpu=True))
 
 
 def test_a_batch_depends_on_the_step_alone(seen):
@@ -116,7 +116,10 @@ def test_every_parameter_learns_but_those_of_no_weight(seen, changed, weight, id
 
 
 def test_a_killed_run_goes_on_bit_for_bit(seen, resumed):
-    straight, again = resumed(lambda accelerator: Stage1Trainer(SETTINGS, seen, accelerator), 3)
+    def make(accelerator: Accelerator) -> Stage1Trainer:
+        return Stage1Trainer(SETTINGS, seen, torch.zeros(len(seen), 2), accelerator)
+
+    straight, again = resumed(make, 3)
     for a, b in zip(straight.network.parameters(), again.network.parameters(), strict=True):
         assert torch.equal(a, b)
 
