@@ -14,7 +14,7 @@ from torch import Tensor
 
 from s2v_core import METHODS, audio, checkpoint, face, video
 from s2v_core.composer import Composer, ComposerConfig
-from s2v_core.cpc import CPC, CPCConfig, context_windows, summarise
+from s2v_core.cpc import CPC, CPCConfig, context_windows
 from s2v_core.errors import CheckpointError
 from s2v_core.face import LandmarkConfig, LandmarkNet, Still
 from s2v_core.sdfa import SDFA, SDFAConfig, speech_windows
@@ -158,7 +158,7 @@ class Speech2Video:
     def _compose(self, speech: Tensor, n_frames: int) -> Iterator[Tensor]:
         composer = self.networks["composer"]
         context = self.networks["cpc"].hear(speech)
-        mu, nu = self.recall(context)
+        mu, nu = self.recall(speech, context)
         pose = self.networks["students"].rest(nu)[:, : self.config.pose]
         maps = composer.identity(nu, pose)
         windows = context_windows(context, n_frames, self.config.look, self.fps)
@@ -166,11 +166,13 @@ class Speech2Video:
             yield composer.frames(part, mu, maps)[0].cpu()
 
     @torch.inference_mode()
-    def recall(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Return emotion mu (B, D_mu) and identity nu (B, D_nu) heard in ``context (B, L, D)``."""
+    def recall(self, speech: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Return emotion mu (B, D_mu) and identity nu (B, D_nu) of a voice.
+
+        ``speech (B, T)`` and what CPC heard in it, ``context (B, L, D)``.
+        """
         students = self.networks["students"]
-        mu, nu = students(summarise(context, students.config.summary))
-        return mu, students.recollect(nu)
+        return students.recollect(*students(speech if students.hears_speech else context))
 
     @torch.inference_mode()
     def _animate(

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from s2v_core.cpc import summarise
+from s2v_core.voice import Voice
+
 
 @dataclass(frozen=True)
 class StudentsConfig:
@@ -17,9 +20,11 @@ class StudentsConfig:
     hidden: int = 1024
     mu: int = 2048
     nu: int = 4096
-    summary: str = "last"  # omega = c_T (Fig. 2a); "stats" is the other form of cpc.summarise
-    memory: int = 0  # faces remembered from training; 0, the paper's, composes nu as it is heard
-    focus: float = 0.03  # temperature of looking up a remembered face
+    summary: str = "last"  # omega = c_T (Fig. 2a), or "stats", see cpc.summarise, or "voice"
+    voice: int = 32  # width of the spectrogram network that "voice" learns omega with
+    memory: int = 0  # clips remembered from training; 0, the paper's, composes mu and nu as heard
+    focus_mu: float = 0.1  # temperature of looking up a remembered emotion
+    focus_nu: float = 0.03  # and a remembered face
 
 
 class Students(nn.Module):
@@ -28,33 +33,54 @@ class Students(nn.Module):
     def __init__(self, config: StudentsConfig) -> None:
         super().__init__()
         self.config = config
-        self.s_emo = _perceptron(config.omega, config.hidden, config.mu)
-        self.s_id = _perceptron(config.omega, config.hidden, config.nu)
-
+        self.voice = Voice(config.voice) if config.summary == "voice" else None
+        omega = self.voice.size if self.voice is not None else config.omega
+        self.s_emo = _perceptron(omega, config.hidden, config.mu)
+        self.s_id = _perceptron(omega, config.hidden, config.nu)
+        self.register_buffer("emotions", torch.zeros(config.memory, config.mu))
         self.register_buffer("faces", torch.zeros(config.memory, config.nu))
         self.register_buffer("poses", torch.zeros(config.memory, 2))
 
-    def remember(self, faces: Tensor, poses: Tensor) -> None:
-        """Keep the training faces nu* (M, D_nu), and how each was turned (M, 2), for ``recollect``."""
-        self.faces, self.poses = unit(faces), poses
+    @property
+    def hears_speech(self) -> bool:
+        """Whether they hear the speech itself; else the context that CPC heard."""
+        return self.voice is not None
+
+    def forward(self, heard: Tensor) -> tuple[Tensor, Tensor]:
+        """Return emotion mu (B, D_mu) and identity nu (B, D_nu), each of unit mean square.
+
+        ``heard`` is the speech (B, T) if ``hears_speech``, else the context (B, L, D). Equation 2 fixes
+        the vectors only up to their length, so they are normalised here once.
+        """
+        omega = self.voice(heard) if self.hears_speech else summarise(heard, self.config.summary)
+        return unit(self.s_emo(omega)), unit(self.s_id(omega))
+
+    def remember(self, emotions: Tensor, faces: Tensor, poses: Tensor) -> None:
+        """Keep what was seen of M training clips for ``recollect``.
+
+        Their mu* (M, D_mu) and nu* (M, D_nu), and how the heads were turned (M, 2), see face.pose.
+        """
+        self.emotions, self.faces, self.poses = unit(emotions), unit(faces), poses
         self.config = replace(self.config, memory=len(faces))
 
-    def nearness(self, nu: Tensor) -> Tensor:
-        """Return how near each remembered face is to ``nu (B, D_nu)``: (B, memory), for a softmax."""
-        # The teacher's features are positive: what all faces share says nothing.
-        centre = self.faces.mean(0)
-        cosine = F.normalize(nu - centre, dim=-1) @ F.normalize(self.faces - centre, dim=-1).T
-        return cosine / self.config.focus
+    def near_emotions(self, mu: Tensor) -> Tensor:
+        """Return how near each remembered emotion is to ``mu (B, D_mu)``: (B, M), for a softmax."""
+        return _nearness(mu, self.emotions, self.config.focus_mu)
 
-    def recollect(self, nu: Tensor) -> Tensor:
-        """Return ``nu (B, D_nu)`` drawn to the remembered faces nearest to it, by softmax attention.
+    def near_faces(self, nu: Tensor) -> Tensor:
+        """Return how near each remembered face is to ``nu (B, D_nu)``: (B, M), for a softmax."""
+        return _nearness(nu, self.faces, self.config.focus_nu)
+
+    def recollect(self, mu: Tensor, nu: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``mu`` and ``nu`` drawn to the remembered ones nearest to them, by softmax attention.
 
         A voice heard in doubt lies between faces and would be composed as a blur of them; the paper's
-        aim is a face observed in training (section 1). Without a memory nu stays as it is.
+        aim is a face observed in training (section 1). Without a memory they stay as they are.
         """
         if not self.config.memory:
-            return nu
-        return unit(F.softmax(self.nearness(nu), dim=1) @ self.faces)
+            return mu, nu
+        emotion = F.softmax(self.near_emotions(mu), dim=1) @ self.emotions
+        return unit(emotion), unit(F.softmax(self.near_faces(nu), dim=1) @ self.faces)
 
     def rest(self, nu: Tensor) -> Tensor:
         """Return the pose (B, 2), see face.pose, about which the remembered faces nearest to ``nu`` moved.
@@ -63,14 +89,7 @@ class Students(nn.Module):
         """
         if not self.config.memory:
             return nu.new_zeros(len(nu), 2)
-        return F.softmax(self.nearness(nu), dim=1) @ self.poses
-
-    def forward(self, omega: Tensor) -> tuple[Tensor, Tensor]:
-        """Return emotion mu (B, D_mu) and identity nu (B, D_nu), each of unit mean square.
-
-        Equation 2 fixes the vectors only up to their length, so they are normalised here once.
-        """
-        return unit(self.s_emo(omega)), unit(self.s_id(omega))
+        return F.softmax(self.near_faces(nu), dim=1) @ self.poses
 
 
 def unit(x: Tensor) -> Tensor:
@@ -78,9 +97,17 @@ def unit(x: Tensor) -> Tensor:
     return F.normalize(x, dim=-1) * x.shape[-1] ** 0.5
 
 
+def _nearness(x: Tensor, remembered: Tensor, focus: float) -> Tensor:
+    # The teachers' features are positive: what all of them share says nothing.
+    centre = remembered.mean(0)
+    cosine = F.normalize(x - centre, dim=-1) @ F.normalize(remembered - centre, dim=-1).T
+    return cosine / focus
+
+
 def _perceptron(c_in: int, hidden: int, c_out: int) -> nn.Sequential:
     return nn.Sequential(
         nn.LayerNorm(c_in),
+        nn.Dropout(0.3),
         nn.Linear(c_in, hidden),
         nn.ReLU(),
         nn.Dropout(0.3),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2v_core import checkpoint
-from s2v_core.cpc import STEPS_PER_SECOND, summarise
+from s2v_core.cpc import HOP, STEPS_PER_SECOND
 from s2v_core.students import Students, StudentsConfig, unit
 from training import features, losses, settings
 from training.data import Clips
@@ -33,8 +34,10 @@ class Stage1Settings:
     temperature_nu: float
     lambda_nu: float = 1.0
     lambda_recall: float = 0.0  # of losses.recall; 0 is the paper's
+    weight_decay: float = 0.0
     sampled_frames: int = 8  # of equation 1
-    shortest: float = 1.0  # seconds; the students learn from random cuts at least this long
+    shortest: float = 1.0  # seconds; the students learn from random cuts as long as this ...
+    longest: float = 1.5  # ... to this
 
 
 class Stage1Trainer:
@@ -47,33 +50,34 @@ class Stage1Trainer:
         poses: Tensor,
         accelerator: Accelerator,
     ) -> None:
-        self.config, self.schedule, self.seen, self.accelerator = (
-            config,
-            config.schedule,
-            seen,
-            accelerator,
-        )
+        self.config, self.schedule, self.accelerator = config, config.schedule, accelerator
+        self.seen = seen
         students = Students(config.model)
-        students.remember(torch.stack([clip["identity"] for clip in seen]), poses)
-        self.network, self.rms, self.rate = prepared(accelerator, students, config.schedule)
+        students.remember(
+            torch.stack([clip["emotion"].mean(0) for clip in seen]),
+            torch.stack([clip["identity"] for clip in seen]),
+            poses,
+        )
+        kind = partial(torch.optim.AdamW, weight_decay=config.weight_decay)
+        self.network, self.adam, self.rate = prepared(accelerator, students, config.schedule, kind)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return omega (B, D), mu* (B, D_mu) and nu* (B, D_nu)."""
-        rng = np.random.default_rng((self.schedule.seed, step))
+        """Return what is heard, equally long cuts (B, L, D) or (B, T), mu* (B, D_mu) and nu* (B, D_nu)."""
+        rng, c = np.random.default_rng((self.schedule.seed, step)), self.config
         picks = [self.seen[i] for i in rng.integers(len(self.seen), size=self.schedule.batch)]
-        omega = torch.cat(
-            [summarise(self._cut(p, rng)[None], self.config.model.summary) for p in picks]
-        )
-        mu = torch.stack([self._emotion(p["emotion"], rng) for p in picks])
-        return omega, mu, torch.stack([p["identity"] for p in picks])
+        steps = int(rng.uniform(c.shortest, c.longest) * STEPS_PER_SECOND)
+        heard = torch.stack([self._cut(clip, steps, rng) for clip in picks])
+        mu = torch.stack([self._emotion(clip["emotion"], rng) for clip in picks])
+        return heard, mu, torch.stack([clip["identity"] for clip in picks])
 
-    def _cut(self, seen: dict[str, Tensor], rng: np.random.Generator) -> Tensor:
+    def _cut(self, seen: dict[str, Tensor], steps: int, rng: np.random.Generator) -> Tensor:
+        """Return ``steps`` CPC steps of one copy of a clip; a shorter one is heard again and again."""
         copies = sum(key.startswith("context.") for key in seen)
-        context = seen[f"context.{rng.integers(copies)}"]
-        shortest = min(len(context), int(self.config.shortest * STEPS_PER_SECOND))
-        length = rng.integers(shortest, len(context) + 1)
-        start = rng.integers(len(context) - length + 1)
-        return context[start : start + length]
+        kind, hop = ("speech", HOP) if self.config.model.summary == "voice" else ("context", 1)
+        whole, length = seen[f"{kind}.{rng.integers(copies)}"], steps * hop
+        whole = torch.cat([whole] * -(-length // len(whole)))
+        start = rng.integers(len(whole) - length + 1)
+        return whole[start : start + length]
 
     def _emotion(self, frames: Tensor, rng: np.random.Generator) -> Tensor:
         """Equation 1: mu*, the mean of the emotion features of randomly sampled frames."""
@@ -82,19 +86,20 @@ class Stage1Trainer:
 
     def step(self, batch: tuple[Tensor, Tensor, Tensor], step: int) -> dict[str, float]:
         """Update the students once."""
-        omega, mu_star, nu_star = (x.to(self.accelerator.device) for x in batch)
+        heard, mu_star, nu_star = (x.to(self.accelerator.device) for x in batch)
         self.network.train()
-        mu, nu = self.network(omega)
+        mu, nu = self.network(heard)
         students, c = self.accelerator.unwrap_model(self.network), self.config
-        nearness = students.nearness(nu), students.nearness(unit(nu_star))
+        emotions = [students.near_emotions(unit(vector)) for vector in (mu, mu_star)]
+        faces = [students.near_faces(unit(vector)) for vector in (nu, nu_star)]
         terms = {
             "emotion": losses.distillation(mu, mu_star, c.temperature_mu),
             "identity": c.lambda_nu * losses.distillation(nu, nu_star, c.temperature_nu),
-            "recall": c.lambda_recall * losses.recall(*nearness),
+            "recall": c.lambda_recall * (losses.recall(*emotions) + losses.recall(*faces)),
         }
-        self.rms.zero_grad()
+        self.adam.zero_grad()
         self.accelerator.backward(sum(terms.values()))
-        self.rms.step()
+        self.adam.step()
         self.rate.step()
         return {name: term.item() for name, term in terms.items()}
 
@@ -108,8 +113,8 @@ def agreement(
     The nearest (by cosine) of the observed actors' mean nu*, and of the six emotions' mean mu*.
     """
     clips, seen = held_out
-    contexts = [s["context.0"] for s in seen]
-    pairs = [students(summarise(c[None], students.config.summary)) for c in contexts]
+    kind = "speech.0" if students.hears_speech else "context.0"
+    pairs = [students(clip[kind][None]) for clip in seen]
     mu, nu = (torch.cat(vectors) for vectors in zip(*pairs, strict=True))
     return {
         "identity_retrieval": _nearest(nu, train, clips, "identity", "actor"),

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from s2v_core import checkpoint
 from s2v_core.composer import Composer, ComposerConfig
-from s2v_core.cpc import STEPS_PER_SECOND, context_windows, summarise
+from s2v_core.cpc import context_windows
 from s2v_core.students import Students, StudentsConfig, unit
 from training import features, losses, settings
 from training.data import Clips
@@ -57,10 +57,8 @@ class Batch(NamedTuple):
 
     windows: Tensor  # (B, F, W, D) speech at the frames
     elsewhere: Tensor  # (B, F, W, D) speech of the same clip at other times (t' of equation 6)
-    omega: Tensor  # (B, D_omega)
-    seen: tuple[
-        Tensor, Tensor, Tensor
-    ]  # (B, D_mu) mu*, (B, D_nu) nu*, (B, 1) 1 where they are used
+    mu: Tensor  # (B, D_mu)
+    nu: Tensor  # (B, D_nu)
     pose: Tensor  # (B, pose) how the head is turned in these frames
     real: Tensor  # (B, F, 3, H, W)
     maps: list[Tensor]  # the identity teacher's, standardised, smallest first
@@ -74,12 +72,11 @@ class Stage2Trainer:
         config: Stage2Settings,
         clips: Clips,
         seen: list[dict[str, Tensor]],
-        students: Students,
         accelerator: Accelerator,
     ) -> None:
         self.config, self.schedule, self.accelerator = config, config.schedule, accelerator
         self.poses = [clips.pose(i) for i in range(len(clips))]
-        self.clips, self.seen, self.students = clips, seen, students.to(accelerator.device)
+        self.clips, self.seen = clips, seen
         self.scales = len(config.model.identity)
         self.statistics = [_statistics([s[f"map.{i}"] for s in seen]) for i in range(self.scales)]
         self.network, self.rms, self.rate = prepared(
@@ -100,31 +97,24 @@ class Stage2Trainer:
         items = [
             self._item(int(i), rng) for i in rng.integers(len(self.clips), size=self.schedule.batch)
         ]
-        windows, elsewhere, omega, vectors, pose, real, maps = zip(*items, strict=True)
-        return Batch(
-            torch.stack(windows),
-            torch.stack(elsewhere),
-            torch.cat(omega),
-            tuple(torch.stack(column) for column in zip(*vectors, strict=True)),
-            torch.stack(pose),
-            torch.stack(real),
-            [torch.stack(level) for level in zip(*maps, strict=True)],
-        )
+        *columns, maps = zip(*items, strict=True)
+        stacked = [torch.stack(column) for column in columns]
+        return Batch(*stacked, [torch.stack(level) for level in zip(*maps, strict=True)])
 
     def _item(self, index: int, rng: np.random.Generator) -> tuple:
         seen, n = self.seen[index], self.clips.rows[index].frames
         copies = sum(key.startswith("context.") for key in seen)
-        context = seen[f"context.{rng.integers(copies)}"][None]
+        copy = rng.integers(copies)
+        context = seen[f"context.{copy}"][None]
         windows = context_windows(context, n, self.config.model.look, self.config.model.fps)[0]
         at = self._moments(n, rng)
         away = np.array([self._elsewhere(int(t), n, rng) for t in at])
-        start = rng.integers(max(1, context.shape[1] - STEPS_PER_SECOND))  # any cut of the voice
-        omega = summarise(context[:, start:], self.students.config.summary)
-        maps = [(seen[f"map.{i}"] - m) / s for i, (m, s) in enumerate(self.statistics)]
-        forced = torch.tensor([float(rng.random() < self.config.forced)])
-        vectors = (seen["emotion"].mean(0), seen["identity"], forced)
+        mu, nu = seen["mu"][copy], seen["nu"][copy]
+        if rng.random() < self.config.forced:
+            mu, nu = unit(seen["emotion"].mean(0)), unit(seen["identity"])
         pose = self.poses[index][at, : self.config.model.pose].mean(0)
-        return windows[at], windows[away], omega, vectors, pose, self.clips.frames(index, at), maps
+        maps = [(seen[f"map.{i}"] - m) / s for i, (m, s) in enumerate(self.statistics)]
+        return windows[at], windows[away], mu, nu, pose, self.clips.frames(index, at), maps
 
     def _moments(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Return the places of ``frames`` random frames of a clip of ``n``, within the span."""
@@ -142,8 +132,7 @@ class Stage2Trainer:
         """Update the discriminators, then the composer."""
         batch = send_to_device(batch, self.accelerator.device)
         self.network.train()
-        mu, nu = self._vectors(batch)
-        fake, maps = self.network(batch.windows, mu, nu, batch.pose)
+        fake, maps = self.network(batch.windows, batch.mu, batch.nu, batch.pose)
         aligned = self.accelerator.unwrap_model(self.network).identity.aligned(maps)
         adversarial = step >= self.schedule.warmup
         stats = (
@@ -159,14 +148,6 @@ class Stage2Trainer:
         self.rms.step()
         self.rate.step()
         return {k: v.item() for k, v in terms.items()} | stats
-
-    @torch.no_grad()
-    def _vectors(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return mu and nu: the students', or the teachers' where they are forced."""
-        mu_star, nu_star, forced = batch.seen
-        mu, nu = self.students(batch.omega)
-        nu = self.students.recollect(nu)
-        return torch.lerp(mu, unit(mu_star), forced), torch.lerp(nu, unit(nu_star), forced)
 
     def _discriminators(
         self, batch: Batch, fake: Tensor, aligned: list[Tensor]
@@ -218,14 +199,25 @@ def _statistics(maps: list[Tensor]) -> tuple[Tensor, Tensor]:
     return mean, stack.std((0, 2, 3))[:, None, None].clamp_min(1e-3)
 
 
+@torch.inference_mode()
+def recalled(students: Students, clip: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return mu (copies, D_mu) and nu (copies, D_nu) that the students recall from each copy of a clip."""
+    kind = "speech." if students.hears_speech else "context."
+    copies = [clip[f"{kind}{i}"][None] for i in range(sum(key.startswith(kind) for key in clip))]
+    pairs = [students.recollect(*students(copy)) for copy in copies]
+    mu, nu = (torch.cat(vectors) for vectors in zip(*pairs, strict=True))
+    return {"mu": mu, "nu": nu}
+
+
 def main(args: argparse.Namespace) -> None:
     """Train and export."""
     config = settings.read(args.config, Stage2Settings, args.overrides)
     clips = Clips.read(args.data, "train")
     students = checkpoint.load_network(args.run / "export" / "students", Students, StudentsConfig)
+    seen = [clip | recalled(students, clip) for clip in features.read(args.run, clips)]
     torch.manual_seed(config.schedule.seed)
     accelerator = Accelerator()
-    trainer = Stage2Trainer(config, clips, features.read(args.run, clips), students, accelerator)
+    trainer = Stage2Trainer(config, clips, seen, accelerator)
     run(trainer, accelerator, args.run / "stage2")
     checkpoint.save_network(
         args.run / "export" / "composer", accelerator.unwrap_model(trainer.network), config.model

@@ -9,7 +9,8 @@ TINY = StudentsConfig(omega=6, hidden=16, mu=5, nu=9)
 
 
 def omega() -> torch.Tensor:
-    return torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+    """The context of four voices, one step each: their c_T."""
+    return torch.randn(4, 1, 6, generator=torch.Generator().manual_seed(0))
 
 
 def students() -> Students:
@@ -19,7 +20,7 @@ def students() -> Students:
 
 def test_the_published_sizes():
     with torch.device("meta"):
-        mu, nu = Students(StudentsConfig())(torch.zeros(3, 256))
+        mu, nu = Students(StudentsConfig())(torch.zeros(3, 7, 256))
     assert mu.shape == (3, 2048)
     assert nu.shape == (3, 4096)
 
@@ -38,7 +39,7 @@ def test_unit_by_hand():
 
 
 def test_unit_keeps_the_direction_and_forgets_the_length():
-    x = omega()
+    x = omega()[:, 0]
     torch.testing.assert_close(unit(7 * x), unit(x))
     cosine = torch.cosine_similarity(unit(x), x)
     torch.testing.assert_close(cosine, torch.ones(4))
@@ -68,38 +69,53 @@ def test_gradients_reach_every_parameter(without_gradient):
     assert without_gradient(network, *network(omega())) == []
 
 
-def test_a_remembered_face_is_recollected_and_a_doubtful_one_drawn_to_the_nearest():
-    torch.manual_seed(0)
+def remembering() -> tuple[Students, tuple[torch.Tensor, ...]]:
+    """Students that remember six clips, and what they remember."""
+    generator = torch.Generator().manual_seed(0)
+    seen = [torch.rand(6, size, generator=generator) for size in (24, 32, 2)]
+    students = Students(StudentsConfig(omega=4, hidden=8, mu=24, nu=32))
+    students.remember(*seen)
+    return students, (unit(seen[0]), unit(seen[1]), seen[2])
+
+
+def test_what_is_remembered_is_recollected_and_what_is_doubtful_drawn_to_the_nearest():
+    students, (emotions, faces, poses) = remembering()
+    mu, nu = students.recollect(emotions, faces)
+    torch.testing.assert_close(mu, emotions, atol=0.05, rtol=0)
+    torch.testing.assert_close(nu, faces, atol=1e-3, rtol=0)
+    torch.testing.assert_close(students.rest(faces), poses, atol=1e-3, rtol=0)
+    for vectors, place in ((emotions, 0), (faces, 1)):
+        doubtful = unit(0.7 * vectors[:1] + 0.3 * vectors[1:2])
+        drawn = students.recollect(*[doubtful if i == place else v for i, v in enumerate((mu, nu))])
+        assert (drawn[place][:1] - vectors[:1]).norm() < 0.5 * (doubtful - vectors[:1]).norm()
+
+
+def test_between_two_faces_the_head_rests_between_their_poses():
+    students, (_, faces, poses) = remembering()
+    between = students.rest(unit(faces[:1] + faces[1:2]))[0]
+    nearest, farthest = poses[:2].amin(0), poses[:2].amax(0)
+    assert ((between > nearest - 0.1) & (between < farthest + 0.1)).all()
+
+
+def test_without_a_memory_both_stay_as_they_are_heard():
     students = Students(StudentsConfig(omega=4, hidden=8, mu=5, nu=32))
-    faces = torch.rand(6, 32)
-    students.remember(faces, torch.zeros(len(faces), 2))
-    torch.testing.assert_close(students.recollect(unit(faces)), unit(faces), atol=1e-3, rtol=0)
-    doubtful = unit(0.7 * faces[:1] + 0.3 * faces[1:2])
-    drawn = students.recollect(doubtful)
-    assert (drawn - unit(faces[:1])).norm() < 0.2 * (doubtful - unit(faces[:1])).norm()
-
-
-def test_a_remembered_face_rests_in_its_pose_and_a_doubtful_one_between():
-    students = Students(StudentsConfig(omega=4, mu=3, nu=32))
-    faces = torch.rand(3, 32, generator=torch.Generator().manual_seed(0))
-    poses = torch.tensor([[0.0, 3.0], [-4.0, 0.0], [2.0, 2.0]])
-    assert torch.equal(students.rest(faces), torch.zeros(3, 2))
-    students.remember(faces, poses)
-    torch.testing.assert_close(students.rest(unit(faces)), poses, atol=1e-2, rtol=0)
-    doubtful = students.rest(unit(unit(faces[:1]) + unit(faces[1:2])))
-    torch.testing.assert_close(doubtful, poses[:2].mean(0, keepdim=True), atol=1, rtol=0)
-
-
-def test_without_a_memory_nu_stays_as_it_is_heard():
-    nu = unit(torch.rand(3, 32))
-    students = Students(StudentsConfig(omega=4, hidden=8, mu=5, nu=32))
-    assert torch.equal(students.recollect(nu), nu)
+    mu, nu = torch.rand(3, 5), torch.rand(3, 32)
+    assert students.recollect(mu, nu) == (mu, nu)
+    assert torch.equal(students.rest(nu), torch.zeros(3, 2))
 
 
 def test_the_memory_travels_with_the_weights(tmp_path):
-    students = Students(StudentsConfig(omega=4, hidden=8, mu=5, nu=32))
-    students.remember(torch.rand(6, 32), torch.rand(6, 2))
+    students, _ = remembering()
     checkpoint.save_network(tmp_path, students, students.config)
     again = checkpoint.load_network(tmp_path, Students, StudentsConfig)
-    torch.testing.assert_close(again.faces, students.faces, atol=2e-3, rtol=0)
-    torch.testing.assert_close(again.poses, students.poses, atol=2e-3, rtol=0)
+    for name in ("emotions", "faces", "poses"):
+        torch.testing.assert_close(getattr(again, name), getattr(students, name), atol=2e-3, rtol=0)
+
+
+def test_by_voice_they_hear_the_speech_itself(without_gradient):
+    students = Students(StudentsConfig(summary="voice", voice=2, hidden=8, mu=5, nu=7))
+    assert students.hears_speech
+    speech = torch.randn(3, 16_000)
+    mu, nu = students(speech)
+    assert (mu.shape, nu.shape) == ((3, 5), (3, 7))
+    assert without_gradient(students, mu, nu) == []
