@@ -20,6 +20,7 @@ class ComposerConfig:
     fps: int = 25
     context: int = 256
     look: int = 0  # CPC steps heard before and after a frame's own; 0 is the paper's
+    step: int = 64  # size of a CPC step's code
     speech: int = 256  # size of the frame's speech code
     mu: int = 2048
     nu: int = 4096
@@ -83,7 +84,11 @@ class Composer(nn.Module):
         self.config = config
         self.identity = IdentityBranch(config)
         self.listen = nn.Sequential(
-            nn.Flatten(2), nn.Linear(config.window * config.context, config.speech), nn.ReLU()
+            nn.Linear(config.context, config.step),  # each CPC step alone, then all of the window
+            nn.ReLU(),
+            nn.Flatten(2),
+            nn.Linear(config.window * config.step, config.speech),
+            nn.ReLU(),
         )
         self.decoder = FrameDecoder(
             config.speech + config.mu, config.channels, config.identity, config.height, config.width

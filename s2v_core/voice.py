@@ -39,7 +39,9 @@ class Voice(nn.Module):
                 )
             )
         )
-        self.mask = FrequencyMasking(MELS // 8, iid_masks=True)  # in training: no band may decide alone
+        self.mask = FrequencyMasking(
+            MELS // 8, iid_masks=True
+        )  # in training: no band may decide alone
         self.size = 2 * channels[-1] * MELS // 16  # of the vector
 
     def spectrogram(self, audio: Tensor) -> Tensor:

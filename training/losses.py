@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from s2v_core.metrics import MOUTH
+
 
 def info_nce(
     predictions: Sequence[Tensor], latents: Tensor, others: Tensor
@@ -69,6 +71,18 @@ def similarity(fake: Tensor, real: Tensor, upper: float = 1.0, lower: float = 0.
     half = fake.shape[-2] // 2
     difference = (fake - real).abs()
     return upper * difference[..., :half, :].mean() + lower * difference[..., half:, :].mean()
+
+
+def mouth(fake: Tensor, real: Tensor) -> Tensor:
+    """Mean absolute difference over the mouth (metrics.MOUTH) of frames ``(..., H, W)``.
+
+    Not the paper's: a tenth of the picture moves most and is looked at most.
+    """
+    top, bottom, left, right = MOUTH
+    height, width = fake.shape[-2:]
+    rows = slice(round(top * height), round(bottom * height))
+    columns = slice(round(left * width), round(right * width))
+    return (fake - real)[..., rows, columns].abs().mean()
 
 
 def gradient(fake: Tensor, real: Tensor) -> Tensor:

@@ -43,6 +43,7 @@ class Stage2Settings:
     span: int = 0  # they lie within so many frames, in which a head hardly turns; 0: anywhere
     lambda_similarity: float = 600.0  # equation 8, upper half
     lambda_lower: float = 0.0  # the same on the lower half; 0 is the paper's
+    lambda_mouth: float = 0.0  # on the mouth alone; 0 is the paper's
     lambda_gradient: float = 60.0
     lambda_identity: float = 1.0
     lambda_frame: float = 1.0
@@ -178,6 +179,7 @@ class Stage2Trainer:
         c = self.config
         return {
             "similarity": losses.similarity(fake, real, c.lambda_similarity, c.lambda_lower),
+            "mouth": c.lambda_mouth * losses.mouth(fake, real),
             "gradient": c.lambda_gradient * losses.gradient(fake.flatten(0, 1), real.flatten(0, 1)),
         }
 

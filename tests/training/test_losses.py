@@ -46,6 +46,13 @@ def test_similarity_ignores_the_other_half(weights, ignored):
     assert losses.similarity(fake, real, *reversed(weights)).item() == pytest.approx(5)
 
 
+def test_the_mouth_is_all_that_the_mouths_loss_sees():
+    real = random(2, 3, 100, 50)
+    fake = real + 5
+    fake[..., 62:86, 15:35] = real[..., 62:86, 15:35] - 0.25
+    assert losses.mouth(fake, real).item() == pytest.approx(0.25)
+
+
 def test_gradient_ignores_a_constant_difference():
     real = random(2, 3, 16, 12)
     assert losses.gradient(real + 0.7, real).item() == pytest.approx(0, abs=1e-5)
