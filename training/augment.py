@@ -1,4 +1,4 @@
-"""Voices as other microphones, rooms and levels would have given them, so that a laptop works too."""
+"""Voices as other microphones, rooms and levels would have given them, and frames a little softer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchaudio import functional as AF
 
 from s2v_core.audio import SAMPLE_RATE
@@ -61,3 +62,9 @@ def level(audio: Tensor, peak_db: float) -> Tensor:
 def other_voice(audio: Tensor, ratio: float) -> Tensor:
     """Play ``audio`` ``ratio`` times as fast: higher or lower, as from a smaller or larger speaker."""
     return AF.resample(audio, int(SAMPLE_RATE * ratio), SAMPLE_RATE)
+
+
+def soften(frames: Tensor, rng: np.random.Generator) -> Tensor:
+    """Return ``frames (N, 3, H, W)`` without their finest detail, as a generated video may lack it."""
+    small = F.interpolate(frames, scale_factor=rng.uniform(0.3, 0.8), mode="area")
+    return F.interpolate(small, frames.shape[-2:], mode="bilinear")

@@ -1,11 +1,12 @@
-"""Compare the three methods with the real video on clips that training never saw.
+"""Table 1, and more: every method against the real video on clips that training never saw.
 
     python -m training.evaluate --model checkpoints/avatars --data data/avatars --split test --out results
     python -m training.evaluate --model checkpoints/avatars --data data/avatars --split unobserved --out results/new
 
-Writes table.json, table.md, clips.csv (a row a clip and method) and sheet.png (frames side by side).
-SDFA's still is the clip's first frame, as in its paper; `still` repeats that frame: a control that
-no method should lose to in motion.
+Writes clips.csv (a line a clip and row; an interrupted run goes on from it), table.json, table.md and
+sheet.png (frames side by side). SDFA's still is the clip's first frame, as in its paper. Three controls:
+`real` is the video itself, `still` its first frame repeated, and `sdfa_neutral` starts from a neutral frame of
+the same speaker's, because the first frame of a clip already shows the emotion.
 """
 
 from __future__ import annotations
@@ -13,107 +14,225 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
 from torch import Tensor
 from tqdm import tqdm
 
 import s2v_core
-from s2v_core import face
-from s2v_core.engine import Speech2Video, to_uint8
+from s2v_core import checkpoint, face, metrics
+from s2v_core.engine import to_uint8
 from s2v_core.face import Still
-from s2v_core.metrics import METRICS
+from s2v_core.syncnet import SyncNet, SyncNetConfig
+from training.corpora import EMOTIONS
 from training.data import Clips
+from training.figures import sheet, spread, strips
+from training.teachers import SENet, SENetConfig
 
-ROWS = (*s2v_core.METHODS, "still")
+ROWS = ("sdfa", "s2f_sdfa", "sdfa_mismatch", "speech2video", "sdfa_neutral", "still", "real")
+COLUMNS = (
+    "ssim",
+    "psnr",
+    "av_confidence",
+    "av_offset_within_1",
+    "identity_accuracy",
+    "emotion_accuracy",
+    "sharpness_ratio",
+    "motion_correlation",
+    "flicker_ratio",
+    "fps",
+)
 RESAMPLES = 1000  # of the bootstrap
+JUDGED = 5  # every fifth frame is shown to the judges of identity and emotion
 
 
-def generated(model: Speech2Video, clips: Clips, index: int) -> Iterator[tuple[str, Tensor]]:
-    """Yield every row's name and frames (N, 3, H, W) for one clip."""
-    speech, real = clips.speech(index), clips.frames(index)
-    still = Still(to_uint8(real[:1])[0], face.pose(clips.points(index)[0]))
-    for method in s2v_core.METHODS:
-        yield method, torch.cat(list(model.frames(method, speech, still)))[: len(real)]
-    yield "still", real[:1].expand_as(real)
+@dataclass(frozen=True)
+class Jury:
+    """Who judges generated frames; none of them taught a generator."""
+
+    identity: SENet
+    emotion: SENet
+    syncnet: SyncNet
+
+    @classmethod
+    def load(cls, model: Path) -> Jury:
+        """Load the judges beside a model set's networks."""
+        judges = (
+            checkpoint.load_network(model / f"judge_{kind}", SENet, SENetConfig)
+            for kind in ("identity", "emotion")
+        )
+        return cls(*judges, checkpoint.load_network(model / "syncnet", SyncNet, SyncNetConfig))
+
+    @torch.inference_mode()
+    def scores(self, frames: Tensor, speech: Tensor, actor: int | None, emotion: str) -> dict:
+        """Return the verdicts on ``frames (N, 3, H, W)``; None where the actor is unknown to them."""
+        shown = frames[::JUDGED]
+        sync = self.syncnet.score(frames, speech)
+        named = self.identity(shown).softmax(1).mean(0).argmax().item()
+        felt = self.emotion(shown).softmax(1).mean(0).argmax().item()
+        return {
+            "av_confidence": sync.confidence,
+            "av_offset_within_1": float(abs(sync.offset) <= 1),
+            "identity_accuracy": None if actor is None else float(named == actor),
+            "emotion_accuracy": float(felt == EMOTIONS.index(emotion)),
+        }
 
 
-def measure(model: Speech2Video, clips: Clips) -> list[dict]:
-    """Return one record a clip and row, with every metric."""
-    records = []
-    for index, row in enumerate(tqdm(clips.rows, unit="clip")):
-        real = clips.frames(index)
-        for method, fake in generated(model, clips, index):
-            scores = {name: metric(real, fake) for name, metric in METRICS.items()}
-            records.append({"clip": row.name, "method": method, **scores})
+class Comparison:
+    """One model on one split of one prepared corpus."""
+
+    def __init__(self, model: Path, data: Path, split: str) -> None:
+        self.model, self.jury = s2v_core.load(model, "cpu"), Jury.load(model)
+        self.clips, self.every = Clips.read(data, split), Clips.read(data)
+        self.actors = Clips.read(data, "train").actors
+
+    def videos(self, index: int) -> Iterator[tuple[str, Tensor]]:
+        """Yield every row's name and frames (N, 3, H, W) for one clip."""
+        speech, real = self.clips.speech(index), self.clips.frames(index)
+        for row in ROWS[:5]:
+            yield row, self._generated(row, index, speech)[: len(real)]
+        yield "still", real[:1].expand_as(real)
+        yield "real", real
+
+    def _generated(self, row: str, index: int, speech: Tensor) -> Tensor:
+        method = "sdfa" if row.startswith("sdfa") else row
+        return torch.cat(list(self.model.frames(method, speech, self._still(row, index))))
+
+    def _still(self, row: str, index: int) -> Still:
+        if row == "sdfa_mismatch":
+            return first_frame(self.clips, mismatched(self.clips, index))
+        if row == "sdfa_neutral":
+            return first_frame(self.every, neutral(self.every, self.clips.rows[index].name))
+        return first_frame(self.clips, index)
+
+    def records(self, index: int) -> list[dict]:
+        """Return a record of every score for each row of one clip."""
+        row, speech, real = (
+            self.clips.rows[index],
+            self.clips.speech(index),
+            self.clips.frames(index),
+        )
+        actor = self.actors.index(row.actor) if row.actor in self.actors else None
+        records, began = [], time.perf_counter()
+        for name, frames in self.videos(index):
+            fps = len(frames) / (time.perf_counter() - began)
+            scores = {key: metric(real, frames) for key, metric in metrics.METRICS.items()}
+            scores |= self.jury.scores(frames, speech, actor, row.emotion)
+            scores["fps"] = fps if name in ROWS[:5] else None
+            scores["psnr"] = scores["psnr"] if name != "real" else None  # infinite
+            records.append(
+                {"clip": row.name, "method": name} | {key: scores[key] for key in COLUMNS}
+            )
+            began = time.perf_counter()
+        return records
+
+
+def first_frame(clips: Clips, index: int) -> Still:
+    """Return a clip's first frame as SDFA's still."""
+    return Still(to_uint8(clips.frames(index, slice(1)))[0], face.pose(clips.points(index)[0]))
+
+
+def mismatched(clips: Clips, index: int) -> int:
+    """Return the next clip, round the table, of another actor: Table 1's SDFA (mismatch)."""
+    n = len(clips)
+    others = ((index + k) % n for k in range(1, n))
+    return next((i for i in others if clips.rows[i].actor != clips.rows[index].actor), index)
+
+
+def neutral(clips: Clips, name: str) -> int:
+    """Return the first other clip of the same actor that is neutral, or the clip itself if none is."""
+    own = next(i for i, row in enumerate(clips.rows) if row.name == name)
+    for i, row in enumerate(clips.rows):
+        if i != own and row.actor == clips.rows[own].actor and row.emotion == "NEU":
+            return i
+    return own
+
+
+@cache
+def _comparison(model: Path, data: Path, split: str) -> Comparison:
+    torch.set_num_threads(1)
+    return Comparison(model, data, split)
+
+
+def _measure(task: tuple[Path, Path, str, int]) -> list[dict]:
+    *where, index = task
+    return _comparison(*where).records(index)
+
+
+def measure(model: Path, data: Path, split: str, out: Path, workers: int) -> list[dict]:
+    """Return the records of all clips, those in ``out/clips.csv`` as they are, the others measured now."""
+    table, clips = out / "clips.csv", Clips.read(data, split)
+    records = read_records(table)
+    done = {record["clip"] for record in records}
+    todo = [(model, data, split, i) for i, row in enumerate(clips.rows) if row.name not in done]
+    context = get_context("spawn")
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["clip", "method", *COLUMNS])
+        writer.writeheader()
+        writer.writerows(records)
+        with ProcessPoolExecutor(workers, context) as pool:
+            bar = tqdm(pool.map(_measure, todo), total=len(clips), initial=len(done), unit="clip")
+            for measured in bar:
+                writer.writerows(measured)
+                file.flush()
+                records += measured
     return records
 
 
+def read_records(table: Path) -> list[dict]:
+    """Return the records of the clips that ``table`` holds whole."""
+    if not table.exists():
+        return []
+    with table.open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    whole = {line["clip"] for line in lines if line["method"] == ROWS[-1]}
+    numbers = lambda line: {k: float(line[k]) if line[k] else None for k in COLUMNS}  # noqa: E731
+    kept = [line for line in lines if line["clip"] in whole]
+    return [{"clip": line["clip"], "method": line["method"]} | numbers(line) for line in kept]
+
+
 def summary(records: list[dict], seed: int = 0) -> list[dict]:
-    """Return each row's mean and 95 % interval (bootstrap over clips) of every metric."""
-    rng = np.random.default_rng(seed)
+    """Return each row's mean and 95 % interval (bootstrap over clips) of every metric; None: not measured."""
     table = []
     for method in ROWS:
-        scores = np.array([[r[name] for name in METRICS] for r in records if r["method"] == method])
-        draws = scores[rng.integers(len(scores), size=(RESAMPLES, len(scores)))].mean(1)
-        low, high = np.percentile(draws, [2.5, 97.5], axis=0)
-        values = zip(METRICS, scores.mean(0), low, high, strict=True)
+        rows = [record for record in records if record["method"] == method]
         table.append(
-            {"method": method}
-            | {
-                name: {"mean": float(mean), "low": float(lo), "high": float(hi)}
-                for name, mean, lo, hi in values
-            }
+            {"method": method} | {key: interval([r[key] for r in rows], seed) for key in COLUMNS}
         )
     return table
 
 
+def interval(values: list[float | None], seed: int) -> dict[str, float | None]:
+    """Return the mean of ``values`` and its 95 % interval by the percentile bootstrap."""
+    known = np.array([value for value in values if value is not None])
+    if not len(known):
+        return {"mean": None, "low": None, "high": None}
+    draws = np.random.default_rng(seed).integers(len(known), size=(RESAMPLES, len(known)))
+    low, high = np.percentile(known[draws].mean(1), [2.5, 97.5])
+    return {"mean": float(known.mean()), "low": float(low), "high": float(high)}
+
+
 def markdown(table: list[dict]) -> str:
     """Return ``table`` in the form of the paper's Table 1."""
-    lines = ["| method | " + " | ".join(METRICS) + " |", "|---" * (len(METRICS) + 1) + "|"]
+    lines = ["| method | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for row in table:
-        cells = (
-            f"{row[m]['mean']:.3f} [{row[m]['low']:.3f}, {row[m]['high']:.3f}]" for m in METRICS
-        )
+        cells = (_cell(row[key]) for key in COLUMNS)
         lines.append(f"| {row['method']} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def sheet(model: Speech2Video, clips: Clips, indices: list[int], columns: int = 10) -> Image.Image:
-    """Return frames side by side: for every clip the real video and the three methods, a row each."""
-    strips = []
-    for index in indices:
-        real = clips.frames(index)
-        at = np.linspace(0, len(real) - 1, columns).round().astype(int)
-        videos = [
-            ("real", real),
-            *(pair for pair in generated(model, clips, index) if pair[0] != "still"),
-        ]
-        strips += [
-            _strip(f"{clips.rows[index].name}\n{name}", to_uint8(video[at]))
-            for name, video in videos
-        ]
-    return Image.fromarray(np.vstack(strips))
-
-
-def _strip(caption: str, frames: np.ndarray) -> np.ndarray:
-    margin = Image.new("RGB", (130, frames.shape[1]), "white")
-    ImageDraw.Draw(margin).text((4, 50), caption, fill="black")
-    return np.hstack([np.asarray(margin), *frames])
-
-
-def spread(clips: Clips, n: int) -> list[int]:
-    """Return the places of ``n`` clips of different actors and emotions, spread over the split."""
-    chosen: dict[tuple[str, str], int] = {}
-    for index, row in enumerate(clips.rows):
-        actors, emotions = {k[0] for k in chosen}, [k[1] for k in chosen]
-        if row.actor not in actors and emotions.count(row.emotion) <= len(chosen) // 6:
-            chosen[(row.actor, row.emotion)] = index
-    return list(chosen.values())[:n]
+def _cell(score: dict[str, float | None]) -> str:
+    if score["mean"] is None:
+        return ""
+    return f"{score['mean']:.3g} [{score['low']:.3g}, {score['high']:.3g}]"
 
 
 def main() -> None:
@@ -126,18 +245,19 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sheet", type=int, default=6, help="clips drawn on the sheet")
+    parser.add_argument("--workers", type=int, default=2, help="processes, a core each")
     args = parser.parse_args()
-    model, clips = s2v_core.load(args.model), Clips.read(args.data, args.split)
     args.out.mkdir(parents=True, exist_ok=True)
-    sheet(model, clips, spread(clips, args.sheet)).save(args.out / "sheet.png")
-    records = measure(model, clips)
-    with (args.out / "clips.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(records[0]))
-        writer.writeheader()
-        writer.writerows(records)
-    table = summary(records)
+    table = summary(measure(args.model, args.data, args.split, args.out, args.workers))
     (args.out / "table.json").write_text(json.dumps(table, indent=2) + "\n")
     (args.out / "table.md").write_text(markdown(table))
+    comparison = Comparison(args.model, args.data, args.split)
+    rows = []
+    for index in spread(comparison.clips, args.sheet):
+        videos = dict(comparison.videos(index))
+        shown = ("real", "speech2video", "sdfa", "s2f_sdfa")
+        rows += strips(comparison.clips.rows[index].name, ((name, videos[name]) for name in shown))
+    sheet(rows).save(args.out / "sheet.png")
     print(markdown(table))
 
 

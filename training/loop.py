@@ -38,7 +38,9 @@ def prepared(
     kind: type[Optimizer] = torch.optim.RMSprop,
 ) -> tuple[nn.Module, Optimizer, LambdaLR]:
     """Return ``network``, its optimiser (the paper's RMSProp) and learning-rate schedule, prepared."""
-    if not any(weight.dim() == 5 for weight in network.parameters()):  # it knows no 3-D convolutions
+    if not any(
+        weight.dim() == 5 for weight in network.parameters()
+    ):  # it knows no 3-D convolutions
         network = network.to(memory_format=torch.channels_last)
     updates = kind(network.parameters(), lr=schedule.learning_rate)
     return accelerator.prepare(

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from s2v_core import checkpoint
 from s2v_core.syncnet import FRAMES, SyncNet, SyncNetConfig, cepstra, framed, windows
 from training import settings
-from training.augment import augment
+from training.augment import augment, soften
 from training.data import Clips
 from training.loop import prepared, run
 from training.settings import Schedule
@@ -88,8 +88,7 @@ class SyncNetTrainer:
         """Return frames in another light, a little aside, and now and then blurred."""
         frames = frames.roll(tuple(rng.integers(-3, 4, 2).tolist()), (2, 3))
         if rng.random() < self.config.soft:
-            small = F.interpolate(frames, scale_factor=rng.uniform(0.3, 0.8), mode="area")
-            frames = F.interpolate(small, frames.shape[-2:], mode="bilinear")
+            frames = soften(frames, rng)
         return (frames * rng.uniform(0.8, 1.2) + rng.uniform(-0.15, 0.15)).clamp(-1, 1)
 
     def step(self, batch: Batch, step: int) -> dict[str, float]:

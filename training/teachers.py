@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from s2v_core import checkpoint
 from training import settings
+from training.augment import soften
 from training.corpora import EMOTIONS
 from training.data import Clips
 from training.loop import prepared, run
@@ -184,7 +185,10 @@ class TeachersSettings:
 
 
 class TeacherTrainer:
-    """Trains one teacher to name a label of every frame, all labels drawn equally often."""
+    """Trains one teacher to name a label of every frame, all labels drawn equally often.
+
+    ``soft`` is the share of frames that are blurred, as generated ones may be.
+    """
 
     def __init__(
         self,
@@ -193,9 +197,10 @@ class TeacherTrainer:
         clips: Clips,
         schedule: Schedule,
         accelerator: Accelerator,
+        soft: float = 0.0,
     ) -> None:
         self.schedule, self.clips, self.accelerator = schedule, clips, accelerator
-        self.labels = labels
+        self.labels, self.soft = labels, soft
         self.by_label = [
             [i for i, label in enumerate(labels) if label == k] for k in sorted(set(labels))
         ]
@@ -214,6 +219,8 @@ class TeacherTrainer:
     def _frame(self, clip: int, rng: np.random.Generator) -> Tensor:
         frame = self.clips.frames(clip, int(rng.integers(self.clips.rows[clip].frames)))
         frame = frame.roll(tuple(rng.integers(-4, 5, 2).tolist()), (1, 2))
+        if rng.random() < self.soft:
+            frame = soften(frame[None], rng)[0]
         frame = frame * rng.uniform(0.8, 1.2) + rng.uniform(-0.15, 0.15)
         return frame.flip(2) if rng.random() < 0.5 else frame
 

@@ -1,25 +1,56 @@
-"""The comparison's bookkeeping: means, intervals and the choice of clips."""
+"""The comparison: who is compared with whom, means, intervals, and a run that goes on."""
 
 from __future__ import annotations
 
+import csv
+import json
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from s2v_core.metrics import METRICS
+from s2v_core.syncnet import SyncScore
+from training import evaluate
+from training.corpora import EMOTIONS
 from training.data import Clips
-from training.evaluate import ROWS, markdown, spread, summary
+from training.evaluate import (
+    COLUMNS,
+    ROWS,
+    Comparison,
+    Jury,
+    interval,
+    markdown,
+    mismatched,
+    neutral,
+    read_records,
+    summary,
+)
+from training.figures import COLUMNS as SHOWN
+from training.figures import spread, strips
 from training.prepare import Row
+
+MODEL = Path(__file__).parents[2] / "checkpoints" / "avatars"
 
 
 def records(values: np.ndarray) -> list[dict]:
     """Every row scores ``values[i]`` in every metric on clip i."""
     return [
-        {"clip": str(i), "method": method} | dict.fromkeys(METRICS, float(v))
+        {"clip": str(i), "method": method} | dict.fromkeys(COLUMNS, float(v))
         for i, v in enumerate(values)
         for method in ROWS
     ]
+
+
+def clip_row(name: str, split: str = "test") -> Row:
+    actor, emotion = name.split("_")[0], name.split("_")[2]
+    return Row(name, actor, "Female", "A01", emotion, split, 12)
+
+
+def table_of(*names: str) -> Clips:
+    return Clips(Path(), tuple(clip_row(name) for name in names))
 
 
 def test_equal_clips_leave_no_doubt() -> None:
@@ -29,11 +60,16 @@ def test_equal_clips_leave_no_doubt() -> None:
 
 def test_the_interval_is_the_normal_one_for_many_clips() -> None:
     values = np.random.default_rng(1).normal(3, 2, 400)
-    score = summary(records(values))[0]["psnr"]
+    score = interval(list(values), seed=0)
     half = 1.96 * values.std() / len(values) ** 0.5
     assert score["mean"] == pytest.approx(values.mean())
     assert score["high"] - score["mean"] == pytest.approx(half, rel=0.15)
     assert score["mean"] - score["low"] == pytest.approx(half, rel=0.15)
+
+
+def test_what_was_not_measured_does_not_count() -> None:
+    assert interval([1.0, None, 3.0, None], seed=0)["mean"] == 2
+    assert interval([None, None], seed=0) == {"mean": None, "low": None, "high": None}
 
 
 def test_the_same_seed_gives_the_same_table() -> None:
@@ -44,15 +80,115 @@ def test_the_same_seed_gives_the_same_table() -> None:
 def test_the_table_has_a_line_a_row_and_a_cell_a_metric() -> None:
     lines = markdown(summary(records(np.arange(5.0)))).splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == list(ROWS)
-    assert {line.count("|") for line in lines} == {len(METRICS) + 2}
+    assert {line.count("|") for line in lines} == {len(COLUMNS) + 2}
 
 
 def test_clips_shown_differ_in_actor_and_emotion() -> None:
-    rows = tuple(
-        Row(f"{actor}_{emotion}", str(actor), "", "A", emotion, "test", 50)
-        for actor in range(8)
-        for emotion in ("ANG", "HAP", "NEU", "SAD")
-    )
-    chosen = [rows[i] for i in spread(Clips(Path(), rows), 4)]
+    names = [f"{a}_A_{e}" for a in range(8) for e in ("ANG", "HAP", "NEU", "SAD")]
+    clips = table_of(*names)
+    chosen = [clips.rows[i] for i in spread(clips, 4)]
     assert len({row.actor for row in chosen}) == 4
     assert len({row.emotion for row in chosen}) == 4
+
+
+def test_a_mismatched_still_is_of_another_actor_and_goes_round_the_table() -> None:
+    clips = table_of("1_A_NEU", "1_A_SAD", "2_A_NEU", "3_A_NEU")
+    assert [mismatched(clips, i) for i in range(4)] == [2, 2, 3, 0]
+
+
+def test_a_neutral_still_is_of_the_same_actor_and_another_clip() -> None:
+    clips = table_of("1_A_NEU", "1_A_SAD", "2_A_SAD", "1_B_NEU")
+    found = [neutral(clips, row.name) for row in clips.rows]
+    assert found == [3, 0, 2, 0]  # actor 2 has none but the clip itself
+
+
+class Says:
+    """A classifier that gives every frame the same class."""
+
+    def __init__(self, place: int, classes: int) -> None:
+        self.logits = torch.eye(classes)[place]
+
+    def __call__(self, frames: torch.Tensor) -> torch.Tensor:
+        return self.logits.expand(len(frames), -1)
+
+
+@pytest.mark.parametrize(("offset", "in_step"), [(0, 1), (-1, 1), (2, 0)])
+def test_the_jury_counts_what_is_right(offset, in_step) -> None:
+    syncnet = type("Sync", (), {"score": lambda self, frames, speech: SyncScore(offset, 3.5, 1.0)})
+    jury = Jury(Says(2, 4), Says(EMOTIONS.index("SAD"), len(EMOTIONS)), syncnet())
+    frames, speech = torch.zeros(12, 3, 8, 6), torch.zeros(12 * 640)
+    right = jury.scores(frames, speech, 2, "SAD")
+    assert right == {
+        "av_confidence": 3.5,
+        "av_offset_within_1": in_step,
+        "identity_accuracy": 1,
+        "emotion_accuracy": 1,
+    }
+    wrong = jury.scores(frames, speech, 1, "HAP")
+    assert (wrong["identity_accuracy"], wrong["emotion_accuracy"]) == (0, 0)
+    assert jury.scores(frames, speech, None, "HAP")["identity_accuracy"] is None
+
+
+def test_a_strip_shows_frames_from_the_first_to_the_last() -> None:
+    video = torch.linspace(-1, 1, 30)[:, None, None, None].expand(-1, 3, 128, 96)
+    (strip,) = strips("clip", [("real", video)])
+    assert strip.shape == (128, 130 + SHOWN * 96, 3)
+    assert strip[0, 130].max() == 0
+    assert strip[0, -1].min() == 255
+
+
+@pytest.fixture
+def small(tmp_path) -> Path:
+    """A prepared corpus of three clips of half a second."""
+    rng, rows = np.random.default_rng(0), []
+    for folder in ("clips", "frames"):
+        (tmp_path / folder).mkdir()
+    points = np.repeat(evaluate.face.TEMPLATE[None], 12, axis=0)
+    for name, split in (("2003_A_NEU", "test"), ("2009_A_SAD", "test"), ("2003_B_NEU", "train")):
+        np.save(
+            tmp_path / "frames" / f"{name}.npy", rng.integers(0, 256, (12, 128, 96, 3), np.uint8)
+        )
+        speech = rng.normal(0, 3000, 12 * 640).astype(np.int16)
+        np.savez(tmp_path / "clips" / f"{name}.npz", speech=speech, points=points)
+        rows.append(asdict(clip_row(name, split)))
+    with (tmp_path / "clips.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return tmp_path
+
+
+def test_the_controls_score_as_they_must(small) -> None:
+    of = {r["method"]: r for r in Comparison(MODEL, small, "test").records(0)}
+    assert list(of) == list(ROWS)
+    assert of["real"]["ssim"] == pytest.approx(1, abs=1e-4)
+    assert of["real"]["psnr"] is None
+    assert of["real"]["motion_correlation"] == pytest.approx(1, abs=1e-4)
+    assert of["still"]["motion_correlation"] == of["still"]["flicker_ratio"] == 0
+    assert of["still"]["fps"] is None
+    assert of["speech2video"]["fps"] > 0
+
+
+def test_an_interrupted_run_goes_on_and_ends_as_an_unbroken_one(
+    small, tmp_path, monkeypatch
+) -> None:
+    """A clip of which some lines are missing is measured again; one that is whole is not."""
+
+    def run(out: Path) -> list[dict]:
+        command = ["evaluate", "--model", str(MODEL), "--data", str(small), "--out", str(out)]
+        monkeypatch.setattr(sys, "argv", [*command, "--workers", "1", "--sheet", "1"])
+        evaluate.main()
+        return json.loads((out / "table.json").read_text())
+
+    whole = run(tmp_path / "whole")
+    lines = (tmp_path / "whole" / "clips.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "broken").mkdir()
+    marked = [lines[1].replace(lines[1].split(",")[2], "0.125", 1), *lines[2:10]]
+    (tmp_path / "broken" / "clips.csv").write_text("".join([lines[0], *marked]))
+    again = run(tmp_path / "broken")
+    kept = read_records(tmp_path / "broken" / "clips.csv")
+    assert [record["clip"] for record in kept] == [line.split(",")[0] for line in lines[1:]]
+    assert kept[0]["ssim"] == 0.125
+    for row, expected in zip(again[1:], whole[1:], strict=True):
+        assert {**row, "fps": 0} == {**expected, "fps": 0}
+    assert (tmp_path / "broken" / "sheet.png").stat().st_size > 1000

@@ -1,0 +1,62 @@
+"""Train the two judges of generated frames: who is it, and which emotion does it show?
+
+python -m training.judges --config training/configs/avatars/judges.yaml --data data/avatars --run runs/avatars
+
+They see real frames only, in another network and other crops than the teachers, and no generator learns
+from them: what `training.evaluate` says of identity and emotion is their word.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+
+import torch
+from accelerate import Accelerator
+
+from s2v_core import checkpoint
+from training import settings
+from training.corpora import EMOTIONS
+from training.data import Clips
+from training.loop import run
+from training.settings import Schedule
+from training.teachers import SENet, SENetConfig, TeacherTrainer, clip_accuracy
+
+
+@dataclass(frozen=True)
+class JudgesSettings:
+    """One network's size, for both; its classes are the corpus's."""
+
+    model: SENetConfig
+    schedule: Schedule
+    soft: float = 0.5  # share of frames shown as blurred as generated ones may be
+
+
+def labels(clips: Clips, kind: str, actors: tuple[str, ...]) -> list[int]:
+    """Return every clip's class: its actor's place among ``actors``, or its emotion's in EMOTIONS."""
+    if kind == "identity":
+        return [actors.index(row.actor) for row in clips.rows]
+    return [EMOTIONS.index(row.emotion) for row in clips.rows]
+
+
+def main(args: argparse.Namespace) -> None:
+    """Train both, try them on clips they never saw, and export."""
+    config = settings.read(args.config, JudgesSettings, args.overrides)
+    train, test = Clips.read(args.data, "train"), Clips.read(args.data, "test")
+    for kind, classes in (("identity", len(train.actors)), ("emotion", len(EMOTIONS))):
+        torch.manual_seed(config.schedule.seed)
+        accelerator = Accelerator()
+        network = SENet(replace(config.model, classes=classes))
+        known = labels(train, kind, train.actors)
+        trainer = TeacherTrainer(
+            network, known, train, config.schedule, accelerator, soft=config.soft
+        )
+        run(trainer, accelerator, args.run / f"judge_{kind}")
+        judge = accelerator.unwrap_model(trainer.network).cpu().eval()
+        checkpoint.save_network(args.run / "export" / f"judge_{kind}", judge, judge.config)
+        share = clip_accuracy(judge, labels(test, kind, train.actors), test)
+        print(f"{kind} judge: {share:.1%} of the test clips' middle frames named rightly")
+
+
+if __name__ == "__main__":
+    settings.start(__doc__, main)
