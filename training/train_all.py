@@ -24,7 +24,10 @@ STEPS = (
     ("sdfa", "sdfa", "sdfa"),
     ("speech2face", "speech2face", "speech2face"),
     ("sdfa", "s2f_sdfa", "s2f_sdfa"),
+    ("judges", "judges", "judge_emotion"),
+    ("syncnet", "syncnet", "syncnet"),
 )
+JUDGES = ("judge_identity", "judge_emotion", "syncnet")  # what training.evaluate needs beside NETWORKS
 
 
 def train(data: Path, run: Path, configs: Path) -> None:
@@ -46,8 +49,8 @@ def train(data: Path, run: Path, configs: Path) -> None:
 
 
 def export(run: Path, out: Path) -> None:
-    """Copy the networks that inference needs from the run into ``out``; its portrait is put there by hand."""
-    for name in NETWORKS:
+    """Copy the networks and their judges from the run into ``out``; its portrait is put there by hand."""
+    for name in (*NETWORKS, *JUDGES):
         shutil.copytree(run / "export" / name, out / name, dirs_exist_ok=True)
     print(f"exported to {out}")
 
