@@ -56,7 +56,7 @@ class CPCTrainer:
         self.config, self.schedule, self.accelerator = config, config.schedule, accelerator
         self.speech = [clips.speech(i) for i in range(len(clips))]
         network = Predictive(config.model, config.ahead)
-        self.network, self.adam, self.rate = prepared(
+        self.network, self.updates = prepared(
             accelerator, network, config.schedule, torch.optim.Adam
         )  # as van den Oord et al.
 
@@ -82,10 +82,7 @@ class CPCTrainer:
         generator = torch.Generator().manual_seed(step)
         others = every[torch.randint(len(every), (self.config.rivals,), generator=generator)]
         loss, accuracy = losses.info_nce(predictions, latents, others)
-        self.adam.zero_grad()
-        self.accelerator.backward(loss)
-        self.adam.step()
-        self.rate.step()
+        self.updates.learn(loss)
         return {"info_nce": loss.item(), "accuracy": accuracy.item()}
 
 

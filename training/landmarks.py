@@ -114,7 +114,7 @@ class LandmarkTrainer:
             points,
             accelerator,
         )
-        self.network, self.adam, self.rate = prepared(
+        self.network, self.updates = prepared(
             accelerator, LandmarkNet(config.model), config.schedule, torch.optim.Adam
         )
 
@@ -135,10 +135,7 @@ class LandmarkTrainer:
         self.network.train()
         guess = self.network(patches)
         loss = F.l1_loss(guess, points)
-        self.adam.zero_grad()
-        self.accelerator.backward(loss)
-        self.adam.step()
-        self.rate.step()
+        self.updates.learn(loss)
         return {"pixels": 48 * loss.item()}
 
 

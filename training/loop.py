@@ -6,12 +6,14 @@ import json
 import math
 import shutil
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
@@ -31,21 +33,42 @@ class Trainer(Protocol):
         """Update the networks once and return what to log."""
 
 
+@dataclass(frozen=True)
+class Updates:
+    """A network's optimiser and learning rate: how it learns from a loss."""
+
+    accelerator: Accelerator
+    optimiser: Optimizer
+    schedule: LambdaLR
+
+    def learn(self, loss: Tensor) -> None:
+        """Update the network once on ``loss`` and go on in the schedule."""
+        self.optimiser.zero_grad()
+        self.accelerator.backward(loss)
+        self.optimiser.step()
+        self.schedule.step()
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the moment."""
+        return self.schedule.get_last_lr()[0]
+
+
 def prepared(
     accelerator: Accelerator,
     network: nn.Module,
     schedule: Schedule,
-    kind: type[Optimizer] = torch.optim.RMSprop,
-) -> tuple[nn.Module, Optimizer, LambdaLR]:
-    """Return ``network``, its optimiser (the paper's RMSProp) and learning-rate schedule, prepared."""
+    kind: Callable[..., Optimizer] = torch.optim.RMSprop,
+) -> tuple[nn.Module, Updates]:
+    """Return ``network``, prepared, and its updates by an optimiser of ``kind`` (RMSProp is the paper's)."""
     if not any(
         weight.dim() == 5 for weight in network.parameters()
     ):  # it knows no 3-D convolutions
         network = network.to(memory_format=torch.channels_last)
-    updates = kind(network.parameters(), lr=schedule.learning_rate)
-    return accelerator.prepare(
-        network, updates, LambdaLR(updates, lambda step: decay(step, schedule))
-    )
+    optimiser = kind(network.parameters(), lr=schedule.learning_rate)
+    rate = LambdaLR(optimiser, lambda step: decay(step, schedule))
+    network, optimiser, rate = accelerator.prepare(network, optimiser, rate)
+    return network, Updates(accelerator, optimiser, rate)
 
 
 def decay(step: int, schedule: Schedule) -> float:

@@ -81,7 +81,7 @@ class SDFATrainer:
         self.voice = voice
         self.speech = [clips.speech(i) for i in range(len(clips))]
         self.poses = [clips.pose(i) for i in range(len(clips))]
-        self.network, self.adam, self.rate = prepared(
+        self.network, self.updates = prepared(
             accelerator, SDFA(config.model), config.schedule, torch.optim.Adam
         )
         d, height, width = config.discriminator, config.model.height, config.model.width
@@ -132,10 +132,7 @@ class SDFATrainer:
         terms = {"pixel": losses.similarity(fake, batch.real, c.lambda_upper, c.lambda_pixel)}
         if adversarial:
             terms |= self._adversarial(batch, fake, heard)
-        self.adam.zero_grad()
-        self.accelerator.backward(sum(terms.values()))
-        self.adam.step()
-        self.rate.step()
+        self.updates.learn(sum(terms.values()))
         return {k: v.item() for k, v in terms.items()} | stats
 
     def _generate(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -166,7 +163,7 @@ class SDFATrainer:
         def sequence(d: nn.Module) -> Tensor:
             return bce(d(real), 1.0) + bce(d(fake), 0.0)
 
-        rate = self.rate.get_last_lr()[0]
+        rate = self.updates.rate
         return {
             "d_frame": self.d_frame.learn(frame, rate),
             "d_sync": self.d_sync.learn(sync, rate),

@@ -42,7 +42,7 @@ class Speech2FaceTrainer:
     ) -> None:
         self.schedule, self.faces, self.accelerator = config.schedule, faces, accelerator
         self.speech = [clips.speech(i) for i in range(len(clips))]
-        self.network, self.adam, self.rate = prepared(
+        self.network, self.updates = prepared(
             accelerator, Speech2Face(config.model), config.schedule, torch.optim.Adam
         )
         self.length = int(config.model.seconds * 16_000)
@@ -63,10 +63,7 @@ class Speech2FaceTrainer:
         self.network.train()
         guess = F.normalize(self.network(audio))
         loss = (guess - F.normalize(faces)).square().sum(1).mean()
-        self.adam.zero_grad()
-        self.accelerator.backward(loss)
-        self.adam.step()
-        self.rate.step()
+        self.updates.learn(loss)
         return {"distance": loss.item()}
 
 

@@ -59,7 +59,7 @@ class Stage1Trainer:
             poses,
         )
         kind = partial(torch.optim.AdamW, weight_decay=config.weight_decay)
-        self.network, self.adam, self.rate = prepared(accelerator, students, config.schedule, kind)
+        self.network, self.updates = prepared(accelerator, students, config.schedule, kind)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return what is heard, equally long cuts (B, L, D) or (B, T), mu* (B, D_mu) and nu* (B, D_nu)."""
@@ -97,10 +97,7 @@ class Stage1Trainer:
             "identity": c.lambda_nu * losses.distillation(nu, nu_star, c.temperature_nu),
             "recall": c.lambda_recall * (losses.recall(*emotions) + losses.recall(*faces)),
         }
-        self.adam.zero_grad()
-        self.accelerator.backward(sum(terms.values()))
-        self.adam.step()
-        self.rate.step()
+        self.updates.learn(sum(terms.values()))
         return {name: term.item() for name, term in terms.items()}
 
 

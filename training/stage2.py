@@ -80,9 +80,7 @@ class Stage2Trainer:
         self.clips, self.seen = clips, seen
         self.scales = len(config.model.identity)
         self.statistics = [_statistics([s[f"map.{i}"] for s in seen]) for i in range(self.scales)]
-        self.network, self.rms, self.rate = prepared(
-            accelerator, Composer(config.model), config.schedule
-        )
+        self.network, self.updates = prepared(accelerator, Composer(config.model), config.schedule)
         model, d = config.model, config.discriminator
         adversary = partial(Adversary, accelerator=accelerator)
         self.d_id = adversary(IdentityDiscriminator(model.teacher[: self.scales]))
@@ -144,10 +142,7 @@ class Stage2Trainer:
         terms = self._similarity(fake, batch.real)
         if adversarial:
             terms |= self._adversarial(batch, fake, aligned)
-        self.rms.zero_grad()
-        self.accelerator.backward(sum(terms.values()))
-        self.rms.step()
-        self.rate.step()
+        self.updates.learn(sum(terms.values()))
         return {k: v.item() for k, v in terms.items()} | stats
 
     def _discriminators(
@@ -167,7 +162,7 @@ class Stage2Trainer:
         def frame(d: torch.nn.Module) -> Tensor:
             return losses.lsgan(d(real), 1.0) + losses.lsgan(d(fake), 0.0)
 
-        rate = self.rate.get_last_lr()[0]
+        rate = self.updates.rate
         return {
             "d_id": self.d_id.learn(identity, rate),
             "d_frame": self.d_frame.learn(frame, rate),

@@ -65,7 +65,7 @@ class SyncNetTrainer:
     def __init__(self, config: SyncNetSettings, clips: Clips, accelerator: Accelerator) -> None:
         self.config, self.schedule, self.accelerator = config, config.schedule, accelerator
         self.clips = clips
-        self.network, self.adam, self.rate = prepared(
+        self.network, self.updates = prepared(
             accelerator, Towers(SyncNet(config.model)), config.schedule, torch.optim.Adam
         )
 
@@ -97,10 +97,7 @@ class SyncNetTrainer:
         self.network.train()
         lips, voice = (x.unflatten(0, (-1, self.config.moments)) for x in self.network(*batch))
         loss, accuracy = matching(lips, voice)
-        self.adam.zero_grad()
-        self.accelerator.backward(loss)
-        self.adam.step()
-        self.rate.step()
+        self.updates.learn(loss)
         return {"matching": loss.item(), "accuracy": accuracy.item()}
 
 

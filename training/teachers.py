@@ -204,7 +204,7 @@ class TeacherTrainer:
         self.by_label = [
             [i for i, label in enumerate(labels) if label == k] for k in sorted(set(labels))
         ]
-        self.network, self.rms, self.rate = prepared(accelerator, network, schedule)
+        self.network, self.updates = prepared(accelerator, network, schedule)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return frames (B, 3, H, W) and labels (B,)."""
@@ -230,10 +230,7 @@ class TeacherTrainer:
         self.network.train()
         logits = self.network(frames)
         loss = F.cross_entropy(logits, labels)
-        self.rms.zero_grad()
-        self.accelerator.backward(loss)
-        self.rms.step()
-        self.rate.step()
+        self.updates.learn(loss)
         return {
             "cross_entropy": loss.item(),
             "accuracy": (logits.argmax(1) == labels).float().mean().item(),

@@ -27,7 +27,11 @@ STEPS = (
     ("judges", "judges", "judge_emotion"),
     ("syncnet", "syncnet", "syncnet"),
 )
-JUDGES = ("judge_identity", "judge_emotion", "syncnet")  # what training.evaluate needs beside NETWORKS
+JUDGES = (
+    "judge_identity",
+    "judge_emotion",
+    "syncnet",
+)  # what training.evaluate needs beside NETWORKS
 
 
 def train(data: Path, run: Path, configs: Path) -> None:

@@ -24,7 +24,7 @@ class Regression:
     def __init__(self, accelerator: Accelerator, schedule: Schedule = SCHEDULE) -> None:
         self.schedule, self.accelerator = schedule, accelerator
         network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 1))
-        self.network, self.updates, self.rate = prepared(accelerator, network, schedule)
+        self.network, self.updates = prepared(accelerator, network, schedule)
         self.seen: list[int] = []
         self.spoiled_at: int | None = None
 
@@ -35,10 +35,7 @@ class Regression:
     def step(self, batch: torch.Tensor, step: int) -> dict[str, float]:
         self.seen.append(step)
         loss = self.network(batch).square().mean()
-        self.updates.zero_grad()
-        self.accelerator.backward(loss)
-        self.updates.step()
-        self.rate.step()
+        self.updates.learn(loss)
         return {"loss": math.nan if step == self.spoiled_at else loss.item()}
 
 
@@ -61,7 +58,7 @@ def test_a_killed_run_goes_on_bit_for_bit(resumed, killed_at):
         straight.network.state_dict().values(), again.network.state_dict().values(), strict=True
     ):
         assert torch.equal(a, b)
-    assert straight.updates.param_groups[0]["lr"] == again.updates.param_groups[0]["lr"]
+    assert straight.updates.rate == again.updates.rate
 
 
 def test_a_finished_run_does_nothing_more(tmp_path):
@@ -146,7 +143,7 @@ def test_the_optimiser_follows_the_rate(tmp_path):
     step = trainer.step
 
     def noted(batch: torch.Tensor, number: int) -> dict[str, float]:
-        rates.append(trainer.updates.param_groups[0]["lr"])
+        rates.append(trainer.updates.rate)
         return step(batch, number)
 
     trainer.step = noted
