@@ -56,34 +56,43 @@ JUDGED = 5  # every fifth frame is shown to the judges of identity and emotion
 
 @dataclass(frozen=True)
 class Jury:
-    """Who judges generated frames; none of them taught a generator."""
+    """Who judges generated frames; none of them taught a generator. One that is missing says nothing."""
 
-    identity: SENet
-    emotion: SENet
-    syncnet: SyncNet
+    identity: SENet | None
+    emotion: SENet | None
+    syncnet: SyncNet | None
 
     @classmethod
     def load(cls, model: Path) -> Jury:
         """Load the judges beside a model set's networks."""
-        judges = (
-            checkpoint.load_network(model / f"judge_{kind}", SENet, SENetConfig)
-            for kind in ("identity", "emotion")
+        seats = {"judge_identity": SENet, "judge_emotion": SENet, "syncnet": SyncNet}
+        configs = {SENet: SENetConfig, SyncNet: SyncNetConfig}
+        return cls(
+            *(
+                checkpoint.load_network(model / seat, judge, configs[judge])
+                if (model / seat).is_dir()
+                else None
+                for seat, judge in seats.items()
+            )
         )
-        return cls(*judges, checkpoint.load_network(model / "syncnet", SyncNet, SyncNetConfig))
 
     @torch.inference_mode()
     def scores(self, frames: Tensor, speech: Tensor, actor: int | None, emotion: str) -> dict:
-        """Return the verdicts on ``frames (N, 3, H, W)``; None where the actor is unknown to them."""
-        shown = frames[::JUDGED]
-        sync = self.syncnet.score(frames, speech)
-        named = self.identity(shown).softmax(1).mean(0).argmax().item()
-        felt = self.emotion(shown).softmax(1).mean(0).argmax().item()
+        """Return the verdicts on ``frames (N, 3, H, W)``; ``actor`` is None where no judge knows it."""
+        sync = self.syncnet.score(frames, speech) if self.syncnet else None
         return {
-            "av_confidence": sync.confidence,
-            "av_offset_within_1": float(abs(sync.offset) <= 1),
-            "identity_accuracy": None if actor is None else float(named == actor),
-            "emotion_accuracy": float(felt == EMOTIONS.index(emotion)),
+            "av_confidence": sync and sync.confidence,
+            "av_offset_within_1": sync and float(abs(sync.offset) <= 1),
+            "identity_accuracy": named_rightly(self.identity, frames, actor),
+            "emotion_accuracy": named_rightly(self.emotion, frames, EMOTIONS.index(emotion)),
         }
+
+
+def named_rightly(judge: SENet | None, frames: Tensor, label: int | None) -> float | None:
+    """Return 1 if ``judge`` gives ``frames (N, 3, H, W)``, on average, ``label``; None where nobody can tell."""
+    if judge is None or label is None:
+        return None
+    return float(judge(frames[::JUDGED]).softmax(1).mean(0).argmax().item() == label)
 
 
 class Comparison:

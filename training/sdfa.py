@@ -46,6 +46,7 @@ class SDFASettings:
     frames: int = 5  # consecutive ones that are decoded, a multiple of 5
     lambda_pixel: float = 600.0  # lower half
     lambda_upper: float = 0.0  # the same on the upper half; 0 is the paper's
+    lambda_mouth: float = 0.0  # on the mouth alone; 0 is the paper's
     lambda_frame: float = 1.0
     lambda_sync: float = 0.8
     lambda_sequence: float = 0.2
@@ -129,7 +130,10 @@ class SDFATrainer:
         adversarial = step >= self.schedule.warmup
         stats = self._discriminators(batch, fake.detach(), heard) if adversarial else {}
         c = self.config
-        terms = {"pixel": losses.similarity(fake, batch.real, c.lambda_upper, c.lambda_pixel)}
+        terms = {
+            "pixel": losses.similarity(fake, batch.real, c.lambda_upper, c.lambda_pixel),
+            "mouth": c.lambda_mouth * losses.mouth(fake, batch.real),
+        }
         if adversarial:
             terms |= self._adversarial(batch, fake, heard)
         self.updates.learn(sum(terms.values()))

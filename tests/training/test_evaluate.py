@@ -127,6 +127,7 @@ def test_the_jury_counts_what_is_right(offset, in_step) -> None:
     wrong = jury.scores(frames, speech, 1, "HAP")
     assert (wrong["identity_accuracy"], wrong["emotion_accuracy"]) == (0, 0)
     assert jury.scores(frames, speech, None, "HAP")["identity_accuracy"] is None
+    assert set(Jury(None, None, None).scores(frames, speech, 1, "HAP").values()) == {None}
 
 
 def test_a_strip_shows_frames_from_the_first_to_the_last() -> None:

@@ -139,7 +139,7 @@ def test_the_pixel_loss_is_of_the_lower_half(clips, monkeypatch):
         wrong[..., :32, :] += 0.5
     monkeypatch.setattr(sdfa, "_generate", lambda batch: (wrong, None))
     stats = sdfa.step(batch, step=-1)  # before any warm-up: the pixels alone
-    assert stats == {"pixel": 0}
+    assert stats == {"pixel": 0, "mouth": 0}
 
 
 @pytest.mark.parametrize(("score", "target"), [(0, 0), (0, 1), (2.5, 1), (2.5, 0), (-3, 1)])
