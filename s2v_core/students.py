@@ -25,6 +25,9 @@ class StudentsConfig:
     memory: int = 0  # clips remembered from training; 0, the paper's, composes mu and nu as heard
     focus_mu: float = 0.1  # temperature of looking up a remembered emotion
     focus_nu: float = 0.03  # and a remembered face
+    decide: float = (
+        1.0  # recollecting multiplies both: below 1, a voice in doubt decides for one face
+    )
 
 
 class Students(nn.Module):
@@ -79,8 +82,9 @@ class Students(nn.Module):
         """
         if not self.config.memory:
             return mu, nu
-        emotion = F.softmax(self.near_emotions(mu), dim=1) @ self.emotions
-        return unit(emotion), unit(F.softmax(self.near_faces(nu), dim=1) @ self.faces)
+        emotion = F.softmax(self.near_emotions(mu) / self.config.decide, dim=1) @ self.emotions
+        face = F.softmax(self.near_faces(nu) / self.config.decide, dim=1) @ self.faces
+        return unit(emotion), unit(face)
 
     def rest(self, nu: Tensor) -> Tensor:
         """Return the pose (B, 2), see face.pose, about which the remembered faces nearest to ``nu`` moved.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from s2v_core import checkpoint
@@ -88,6 +90,17 @@ def test_what_is_remembered_is_recollected_and_what_is_doubtful_drawn_to_the_nea
         doubtful = unit(0.7 * vectors[:1] + 0.3 * vectors[1:2])
         drawn = students.recollect(*[doubtful if i == place else v for i, v in enumerate((mu, nu))])
         assert (drawn[place][:1] - vectors[:1]).norm() < 0.5 * (doubtful - vectors[:1]).norm()
+
+
+def test_who_decides_in_doubt_recalls_one_face():
+    students, (_, faces, _) = remembering()
+    doubtful = unit(0.55 * faces[:1] + 0.45 * faces[1:2])
+    distances = []
+    for decide in (1.0, 0.3):
+        students.config = replace(students.config, decide=decide)
+        _, drawn = students.recollect(torch.rand(1, 24), doubtful)
+        distances.append((drawn - faces[:1]).norm().item())
+    assert distances[1] < 0.5 * distances[0]
 
 
 def test_between_two_faces_the_head_rests_between_their_poses():
