@@ -20,6 +20,8 @@ class CPCConfig:
 
     channels: tuple[int, ...] = (512,) * 5  # of the five convolutions; the last is the size of z_t
     context: int = 256  # size of c_t
+    recurrence: str = "GRU"  # or "LSTM", CPC_audio's
+    levels: int = 1  # of the recurrence
     latents: bool = False  # the other networks hear z_t beside c_t; the paper's hear c_t alone
     first_bias: bool = True  # as CPC_audio; speech is so soft (0.01 to 0.1 of full scale) that the
     # norm sees little but this bias, and a short training does better without it
@@ -65,7 +67,10 @@ class CPC(nn.Module):
         )
         if not config.first_bias:
             self.encoder[0].register_parameter("bias", None)
-        self.autoregressor = nn.GRU(config.channels[-1], config.context, batch_first=True)
+        recurrence = {"GRU": nn.GRU, "LSTM": nn.LSTM}[config.recurrence]
+        self.autoregressor = recurrence(
+            config.channels[-1], config.context, config.levels, batch_first=True
+        )
 
     def forward(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Return latents z (B, L, H) and context c (B, L, D), L = T // 160.

@@ -1,0 +1,189 @@
+"""Turn the published weights of CPC_audio, VGGFace and FERPlus into this project's networks.
+
+    python -m training.published vgg_face --run runs/crema_d
+    python -m training.published ferplus --run runs/crema_d --file senet50_ferplus_dag.pth
+    python -m training.published cpc_audio --run runs/crema_d
+
+Each is fetched (or read from --file) and written into RUN/export, where the later steps take it in place of
+a network trained here. Their licences are their authors' (VGGFace: research only); nothing of them is shipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+
+from s2v_core import checkpoint
+from s2v_core.cpc import CPC, CPCConfig
+from s2v_core.errors import UserError
+from training.teachers import SENET_BLOCKS, VGG, VGG_BLOCKS, SENet, SENetConfig, VGGConfig
+
+Names = dict[str, str]  # a published name to the one here, without .weight and the like
+ALBANIE = "https://www.robots.ox.ac.uk/~albanie/models/pytorch-mcn"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where published weights are, and what becomes of them."""
+
+    url: str
+    export: str
+    convert: Callable[[Any], tuple[nn.Module, Any]]  # the loaded file to a network and its config
+    hash_prefix: str | None = None  # of the file's sha256, where its authors give one
+
+
+def vgg_names() -> Names:
+    """Return how vgg_face_dag's layers are called here."""
+    convolutions = {
+        f"conv{block + 1}_{layer + 1}": f"blocks.{block}.{2 * layer}"  # a ReLU after each
+        for block, layers in enumerate(VGG_BLOCKS)
+        for layer in range(layers)
+    }
+    return convolutions | {name: name for name in ("fc6", "fc7", "fc8")}
+
+
+def senet_names() -> Names:
+    """Return how senet50_ferplus_dag's layers are called here."""
+    names = {"conv1_7x7_s2": "stem.0", "conv1_7x7_s2_bn": "stem.1", "classifier": "classifier"}
+    places = [(stage + 2, i + 1) for stage, n in enumerate(SENET_BLOCKS) for i in range(n)]
+    for k, (stage, i) in enumerate(places):
+        theirs, ours = f"conv{stage}_{i}", f"blocks.{k}"
+        for kind, layer in (
+            ("1x1_reduce", "reduce"),
+            ("3x3", "middle"),
+            ("1x1_increase", "increase"),
+            ("1x1_proj", "project"),
+        ):
+            names[f"{theirs}_{kind}"] = f"{ours}.{layer}.0"
+            names[f"{theirs}_{kind}_bn"] = f"{ours}.{layer}.1"
+        names |= {f"{theirs}_1x1_{part}": f"{ours}.{part}" for part in ("down", "up")}
+    return names
+
+
+def cpc_names(levels: int) -> Names:
+    """Return how CPC_audio's layers are called here; the recurrent tensors under their full names."""
+    names = {f"gEncoder.conv{i}": f"encoder.{3 * i}" for i in range(5)}
+    names |= {f"gEncoder.batchNorm{i}": f"encoder.{3 * i + 1}" for i in range(5)}
+    parts = [
+        f"{p}_l{n}" for n in range(levels) for p in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    ]
+    return names | {f"gAR.baseNet.{part}": f"autoregressor.{part}" for part in parts}
+
+
+def renamed(weights: dict[str, Tensor], names: Names) -> dict[str, Tensor]:
+    """Return ``weights`` under this project's names; KeyError for a tensor that has none here."""
+    found = {}
+    for key, tensor in weights.items():
+        layer, _, leaf = key.rpartition(".")
+        if key in names:
+            found[names[key]] = tensor
+        elif leaf != "num_batches_tracked":  # old exports lack it, and inference needs it not
+            found[f"{names[layer]}.{leaf}"] = tensor
+    return found
+
+
+def fill(network: nn.Module, weights: dict[str, Tensor]) -> nn.Module:
+    """Load ``weights`` into ``network``, every tensor of it but the counters of its batch norms."""
+    shapes = {key: tensor.shape for key, tensor in network.state_dict().items()}
+    shaped = {  # a published 1x1 convolution may be a linear layer here
+        key: tensor.reshape(shapes[key]) if key in shapes else tensor
+        for key, tensor in weights.items()
+    }
+    missing, unexpected = network.load_state_dict(shaped, strict=False)
+    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+    if missing or unexpected:
+        raise KeyError(f"missing {missing[:3]}, unexpected {unexpected[:3]}")
+    return network.eval()
+
+
+def vgg_face(weights: dict[str, Tensor]) -> tuple[VGG, VGGConfig]:
+    """Return VGGFace's network (Parkhi et al. 2015) from vgg_face_dag.pth's state dict."""
+    config = VGGConfig()
+    return fill(VGG(config), renamed(weights, vgg_names())), config
+
+
+def ferplus(weights: dict[str, Tensor]) -> tuple[SENet, SENetConfig]:
+    """Return the FERPlus SENet-50 (Albanie 2018) from senet50_ferplus_dag.pth's state dict."""
+    config = SENetConfig()
+    return fill(SENet(config), renamed(weights, senet_names())), config
+
+
+def cpc_audio(file: dict[str, Any]) -> tuple[CPC, CPCConfig]:
+    """Return CPC_audio's encoder (Riviere et al. 2020); its sizes are those the file itself names."""
+    options, weights = file["config"], file["weights"]
+    config = CPCConfig(
+        channels=(options["hiddenEncoder"],) * 5,
+        context=options["hiddenGar"],
+        recurrence=options["arMode"],
+        levels=options["nLevelsGRU"],
+    )
+    return fill(CPC(config), renamed(weights, cpc_names(config.levels))), config
+
+
+SOURCES = {
+    "vgg_face": Source(f"{ALBANIE}/vgg_face_dag.pth", "teacher_identity", vgg_face),
+    "ferplus": Source(f"{ALBANIE}/senet50_ferplus_dag.pth", "teacher_emotion", ferplus),
+    "cpc_audio": Source(
+        "https://dl.fbaipublicfiles.com/librilight/CPC_checkpoints/60k_epoch4-d0f474de.pt",
+        "cpc",
+        cpc_audio,
+        hash_prefix="d0f474de",
+    ),
+}
+
+
+def fetch(source: Source, folder: Path) -> Path:
+    """Download ``source`` into ``folder``; UserError when it cannot be had or is not what it should be."""
+    path = folder / source.url.rpartition("/")[2]
+    try:
+        torch.hub.download_url_to_file(source.url, str(path), source.hash_prefix)
+    except (URLError, OSError, RuntimeError) as error:
+        raise UserError(
+            f"{source.url} cannot be fetched ({error}); download it elsewhere and name it with --file."
+        ) from None
+    return path
+
+
+def convert(name: str, path: Path, run: Path) -> Path:
+    """Write the network in the published file ``path`` into ``run/export``; return its folder."""
+    source = SOURCES[name]
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        network, config = source.convert(loaded)
+    except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} does not hold {name}'s published weights: {why}") from None
+    checkpoint.save_network(run / "export" / source.export, network, config)
+    return run / "export" / source.export
+
+
+def main() -> None:
+    """Fetch, convert and export; exit 2 with one line on a UserError."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("name", choices=sorted(SOURCES))
+    parser.add_argument("--run", type=Path, required=True, help="folder of all networks of a run")
+    parser.add_argument("--file", type=Path, help="the published file, if it is here already")
+    args = parser.parse_args()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = args.file or fetch(SOURCES[args.name], Path(folder))
+            print("exported to", convert(args.name, path, args.run))
+    except UserError as error:
+        print(f"published: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()
