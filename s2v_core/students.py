@@ -40,9 +40,9 @@ class Students(nn.Module):
         omega = self.voice.size if self.voice is not None else config.omega
         self.s_emo = _perceptron(omega, config.hidden, config.mu)
         self.s_id = _perceptron(omega, config.hidden, config.nu)
-        self.register_buffer("emotions", torch.zeros(config.memory, config.mu))
-        self.register_buffer("faces", torch.zeros(config.memory, config.nu))
-        self.register_buffer("poses", torch.zeros(config.memory, 2))
+        for name, size in (("emotions", config.mu), ("faces", config.nu), ("poses", 2)):
+            kept = torch.zeros(config.memory, size) if config.memory else None
+            self.register_buffer(name, kept)
 
     @property
     def hears_speech(self) -> bool:

@@ -33,7 +33,8 @@ class Stage1Settings:
     temperature_mu: float  # 1 / sqrt(D): the paper is silent (fact sheet 7.5, point 11)
     temperature_nu: float
     lambda_nu: float = 1.0
-    lambda_recall: float = 0.0  # of losses.recall; 0 is the paper's
+    memory: bool = False  # keep what was seen of the training clips for Students.recollect, and
+    lambda_recall: float = 0.0  # learn to recall it (losses.recall); the paper does neither
     weight_decay: float = 0.0
     sampled_frames: int = 8  # of equation 1
     shortest: float = 1.0  # seconds; the students learn from random cuts as long as this ...
@@ -53,11 +54,9 @@ class Stage1Trainer:
         self.config, self.schedule, self.accelerator = config, config.schedule, accelerator
         self.seen = seen
         students = Students(config.model)
-        students.remember(
-            torch.stack([clip["emotion"].mean(0) for clip in seen]),
-            torch.stack([clip["identity"] for clip in seen]),
-            poses,
-        )
+        if config.memory:
+            emotions = torch.stack([clip["emotion"].mean(0) for clip in seen])
+            students.remember(emotions, torch.stack([clip["identity"] for clip in seen]), poses)
         kind = partial(torch.optim.AdamW, weight_decay=config.weight_decay)
         self.network, self.updates = prepared(accelerator, students, config.schedule, kind)
 
@@ -89,14 +88,17 @@ class Stage1Trainer:
         heard, mu_star, nu_star = (x.to(self.accelerator.device) for x in batch)
         self.network.train()
         mu, nu = self.network(heard)
-        students, c = self.accelerator.unwrap_model(self.network), self.config
-        emotions = [students.near_emotions(unit(vector)) for vector in (mu, mu_star)]
-        faces = [students.near_faces(unit(vector)) for vector in (nu, nu_star)]
+        c = self.config
         terms = {
             "emotion": losses.distillation(mu, mu_star, c.temperature_mu),
             "identity": c.lambda_nu * losses.distillation(nu, nu_star, c.temperature_nu),
-            "recall": c.lambda_recall * (losses.recall(*emotions) + losses.recall(*faces)),
         }
+        if c.memory:
+            students = self.accelerator.unwrap_model(self.network)
+            emotions = [students.near_emotions(unit(vector)) for vector in (mu, mu_star)]
+            faces = [students.near_faces(unit(vector)) for vector in (nu, nu_star)]
+            recall = losses.recall(*emotions) + losses.recall(*faces)
+            terms["recall"] = c.lambda_recall * recall
         self.updates.learn(sum(terms.values()))
         return {name: term.item() for name, term in terms.items()}
 

@@ -115,7 +115,23 @@ def test_a_step_tells_the_losses_of_equation_3(seen):
     stats = stage1.step(batch, 0)
     emotion = losses.distillation(mu, mu_star, SETTINGS.temperature_mu).item()
     identity = losses.distillation(nu, nu_star, SETTINGS.temperature_nu).item()
-    assert stats == pytest.approx({"emotion": emotion, "identity": identity, "recall": 0})
+    assert stats == pytest.approx({"emotion": emotion, "identity": identity})
+
+
+def test_what_was_seen_is_remembered_and_recalled_where_the_settings_say_so(seen):
+    stage1 = trainer(seen, replace(SETTINGS, memory=True, lambda_recall=0.5))
+    assert stage1.network.config.memory == 3
+    batch = stage1.batch(0)
+    nearness = stage1.network.near_faces(batch[2])
+    torch.testing.assert_close(
+        nearness.argmax(1), torch.tensor([_place(seen, nu) for nu in batch[2]])
+    )
+    assert stage1.step(batch, 0)["recall"] > 0
+    assert trainer(seen).network.config.memory == 0
+
+
+def _place(seen: list, nu: torch.Tensor) -> int:
+    return next(i for i, clip in enumerate(seen) if torch.equal(clip["identity"], nu))
 
 
 def test_training_lowers_both_losses(seen):
