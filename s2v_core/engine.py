@@ -149,10 +149,19 @@ class Speech2Video:
             picture = torch.from_numpy(still.picture).permute(2, 0, 1)[None].to(self.device)
             pose = torch.from_numpy(still.pose)[None].to(self.device)
             return self._animate(self.networks["sdfa"], picture / 127.5 - 1, pose, speech, n_frames)
-        with torch.inference_mode():
-            feature = self.networks["speech2face"](speech)
-            pose = self.networks["students"].rest(unit(feature))
-        return self._animate(self.networks["s2f_sdfa"], feature, pose, speech, n_frames)
+        face, pose = self._recall_face(speech)
+        return self._animate(self.networks["s2f_sdfa"], face, pose, speech, n_frames)
+
+    @torch.inference_mode()
+    def _recall_face(self, speech: Tensor) -> tuple[Tensor, Tensor]:
+        """Return Speech2Face's feature (B, face) of ``speech (B, T)`` and the pose (B, 2) of that face.
+
+        What the students remember helps it as it helps them: the feature is drawn to the nearest faces.
+        """
+        students, feature = self.networks["students"], self.networks["speech2face"](speech)
+        nearest = students.recollect_face(unit(feature))
+        length = feature.norm(dim=1, keepdim=True) / nearest.norm(dim=1, keepdim=True)
+        return length * nearest, students.rest(nearest)
 
     @torch.inference_mode()
     def _compose(self, speech: Tensor, n_frames: int) -> Iterator[Tensor]:

@@ -83,8 +83,13 @@ class Students(nn.Module):
         if not self.config.memory:
             return mu, nu
         emotion = F.softmax(self.near_emotions(mu) / self.config.decide, dim=1) @ self.emotions
-        face = F.softmax(self.near_faces(nu) / self.config.decide, dim=1) @ self.faces
-        return unit(emotion), unit(face)
+        return unit(emotion), self.recollect_face(nu)
+
+    def recollect_face(self, nu: Tensor) -> Tensor:
+        """Return ``nu (B, D_nu)`` drawn to the remembered faces nearest to it, as ``recollect`` does."""
+        if not self.config.memory:
+            return nu
+        return unit(F.softmax(self.near_faces(nu) / self.config.decide, dim=1) @ self.faces)
 
     def rest(self, nu: Tensor) -> Tensor:
         """Return the pose (B, 2), see face.pose, about which the remembered faces nearest to ``nu`` moved.
