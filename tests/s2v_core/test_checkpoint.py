@@ -63,9 +63,9 @@ def test_weights_come_back_within_half_precision(saved):
 
 def test_a_loaded_network_is_ready_for_inference(saved):
     folder, network = saved
-    loaded, omega = load(folder), torch.randn(2, 6)
+    loaded, context = load(folder), torch.randn(2, 3, 6)
     assert not loaded.training
-    for given, back in zip(network.eval()(omega), loaded(omega), strict=True):
+    for given, back in zip(network.eval()(context), loaded(context), strict=True):
         torch.testing.assert_close(back, given, rtol=0, atol=1e-2)
 
 
