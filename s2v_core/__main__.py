@@ -164,15 +164,33 @@ def _add_generate(commands: argparse._SubParsersAction) -> None:
     add = parser.add_argument
     add("speech", nargs="+", type=Path, metavar="SPEECH", help="any audio file, or a video's sound")
     add("--out", required=True, type=Path, metavar="DIR", help="folder for the videos")
-    add("--methods", nargs="+", choices=s2v_core.METHODS, default=s2v_core.METHODS,
-        help="which methods to run (default: all)")
-    add("--model", type=Path, default=Path("checkpoints/avatars"), metavar="DIR",
-        help="folder of a model set (default: %(default)s)")
-    add("--reference", type=Path, metavar="FACE",
-        help="picture of the face for sdfa (default: the model set's own)")
+    add(
+        "--methods",
+        nargs="+",
+        choices=s2v_core.METHODS,
+        default=s2v_core.METHODS,
+        help="which methods to run (default: all)",
+    )
+    add(
+        "--model",
+        type=Path,
+        default=Path("checkpoints/avatars"),
+        metavar="DIR",
+        help="folder of a model set (default: %(default)s)",
+    )
+    add(
+        "--reference",
+        type=Path,
+        metavar="FACE",
+        help="picture of the face for sdfa (default: the model set's own)",
+    )
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ... (default: %(default)s)")
-    add("--no-label", dest="label", action="store_false",
-        help="leave out the mark SYNTHETIC in the picture")
+    add(
+        "--no-label",
+        dest="label",
+        action="store_false",
+        help="leave out the mark SYNTHETIC in the picture",
+    )
 
 
 def _add_record(commands: argparse._SubParsersAction) -> None:

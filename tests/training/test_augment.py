@@ -90,3 +90,14 @@ def test_another_voice_is_higher_and_shorter(tone, dominant_hz, ratio):
     voice = augment.other_voice(torch.from_numpy(tone(1.0, hz=400)).float(), ratio)
     assert len(voice) == pytest.approx(16_000 / ratio, abs=1)
     assert dominant_hz(voice.numpy()) == pytest.approx(400 * ratio, abs=2)
+
+
+def test_softened_frames_keep_their_size_and_place_and_lose_the_finest_detail():
+    rows = torch.linspace(-1, 1, 64)[:, None].expand(-1, 32)
+    chequered = (torch.arange(64)[:, None] + torch.arange(32)) % 2 * 2.0 - 1
+    frames = torch.stack([rows, chequered, rows])[None]
+    for seed in SEEDS:
+        soft = augment.soften(frames, np.random.default_rng(seed))
+        assert soft.shape == frames.shape
+        torch.testing.assert_close(soft[0, 0], rows, atol=0.15, rtol=0)
+        assert soft[0, 1].std() < 0.7
