@@ -52,8 +52,13 @@ def motion_correlation(real: Tensor, fake: Tensor) -> float:
 
     0 where one of the clips does not move at all, as a still frame does not.
     """
-    pair = torch.stack([_mouth_brightness(real), _mouth_brightness(fake)])
-    if (pair.std(1) < 1e-3).any():
+    return correlation(_mouth_brightness(real), _mouth_brightness(fake), still=1e-3)
+
+
+def correlation(real: Tensor, fake: Tensor, still: float) -> float:
+    """Pearson correlation of two series (N,); 0 where one of them varies by less than ``still``."""
+    pair = torch.stack([real, fake])
+    if (pair.std(1) < still).any():
         return 0.0
     return torch.corrcoef(pair)[0, 1].item()
 

@@ -68,3 +68,15 @@ def soften(frames: Tensor, rng: np.random.Generator) -> Tensor:
     """Return ``frames (N, 3, H, W)`` without their finest detail, as a generated video may lack it."""
     small = F.interpolate(frames, scale_factor=rng.uniform(0.3, 0.8), mode="area")
     return F.interpolate(small, frames.shape[-2:], mode="bilinear")
+
+
+def varied(frame: Tensor, rng: np.random.Generator, soft: float, shift: int) -> Tensor:
+    """Return ``frame (3, H, W)`` in other light, moved by up to ``shift`` pixels, perhaps mirrored.
+
+    ``soft`` is the share of frames that are blurred, as generated ones may be.
+    """
+    frame = frame.roll(tuple(rng.integers(-shift, shift + 1, 2).tolist()), (1, 2))
+    if rng.random() < soft:
+        frame = soften(frame[None], rng)[0]
+    frame = frame * rng.uniform(0.8, 1.2) + rng.uniform(-0.15, 0.15)
+    return frame.flip(2) if rng.random() < 0.5 else frame

@@ -3,10 +3,11 @@
     python -m training.evaluate --model checkpoints/avatars --data data/avatars --split test --out results
     python -m training.evaluate --model checkpoints/avatars --data data/avatars --split unobserved --out results/new
 
-Writes clips.csv (a line a clip and row; an interrupted run goes on from it), table.json, table.md and
-sheet.png (frames side by side). SDFA's still is the clip's first frame, as in its paper. Three controls:
-`real` is the video itself, `still` its first frame repeated, and `sdfa_neutral` starts from a neutral frame of
-the same speaker's, because the first frame of a clip already shows the emotion.
+Writes clips.csv (a line a clip and row; an interrupted run goes on from it), table.json, table.md, figure3.png
+(frames side by side, as the paper's Figure 3) and figure4.png (the same for unobserved voices, its Figure 4).
+SDFA's still is the clip's first frame, as in its paper. Three controls: `real` is the video itself, `still` its
+first frame repeated, and `sdfa_neutral` starts from a neutral frame of the same speaker's, because the first frame
+of a clip already shows the emotion.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from s2v_core.syncnet import SyncNet, SyncNetConfig
 from training.corpora import EMOTIONS
 from training.data import Clips
 from training.figures import sheet, spread, strips
+from training.prepare import Row
 from training.teachers import SENet, SENetConfig
 
 ROWS = ("sdfa", "s2f_sdfa", "sdfa_mismatch", "speech2video", "sdfa_neutral", "still", "real")
@@ -44,64 +46,89 @@ COLUMNS = (
     "av_confidence",
     "av_offset_within_1",
     "identity_accuracy",
+    "sex_accuracy",
     "emotion_accuracy",
     "sharpness_ratio",
     "motion_correlation",
+    "opening_correlation",
     "flicker_ratio",
     "fps",
 )
 RESAMPLES = 1000  # of the bootstrap
 JUDGED = 5  # every fifth frame is shown to the judges of identity and emotion
+OPENING_STILL = 0.1  # crop pixels: lips that move less are taken for still
 
 
 @dataclass(frozen=True)
 class Jury:
     """Who judges generated frames; none of them taught a generator. One that is missing says nothing."""
 
+    actors: tuple[str, ...]  # whom the judge of identity can name
+    sexes: dict[str, str]  # of those actors
     identity: SENet | None
     emotion: SENet | None
+    lips: SENet | None
     syncnet: SyncNet | None
 
     @classmethod
-    def load(cls, model: Path) -> Jury:
-        """Load the judges beside a model set's networks."""
-        seats = {"judge_identity": SENet, "judge_emotion": SENet, "syncnet": SyncNet}
-        configs = {SENet: SENetConfig, SyncNet: SyncNetConfig}
-        return cls(
-            *(
-                checkpoint.load_network(model / seat, judge, configs[judge])
-                if (model / seat).is_dir()
-                else None
-                for seat, judge in seats.items()
-            )
-        )
+    def load(cls, model: Path, train: Clips) -> Jury:
+        """Load the judges beside a model set's networks; ``train`` is what they learnt from."""
+        seats = {
+            "identity": ("judge_identity", SENet, SENetConfig),
+            "emotion": ("judge_emotion", SENet, SENetConfig),
+            "lips": ("judge_lips", SENet, SENetConfig),
+            "syncnet": ("syncnet", SyncNet, SyncNetConfig),
+        }
+        judges = {
+            seat: checkpoint.load_network(model / folder, *types)
+            if (model / folder).is_dir()
+            else None
+            for seat, (folder, *types) in seats.items()
+        }
+        who = judges["identity"]
+        if who is not None and who.config.classes != len(train.actors):
+            judges["identity"] = None  # it learnt to name other people
+        return cls(train.actors, {row.actor: row.sex for row in train.rows}, **judges)
 
     @torch.inference_mode()
-    def scores(self, frames: Tensor, speech: Tensor, actor: int | None, emotion: str) -> dict:
-        """Return the verdicts on ``frames (N, 3, H, W)``; ``actor`` is None where no judge knows it."""
+    def scores(self, frames: Tensor, real: Tensor, speech: Tensor, row: Row) -> dict:
+        """Return the verdicts on ``frames (N, 3, H, W)`` made from ``row``'s speech; ``real`` its own video."""
         sync = self.syncnet.score(frames, speech) if self.syncnet else None
+        who, emotion = named(self.identity, frames), named(self.emotion, frames)
+        actor = None if who is None else self.actors[who]
         return {
             "av_confidence": sync and sync.confidence,
             "av_offset_within_1": sync and float(abs(sync.offset) <= 1),
-            "identity_accuracy": named_rightly(self.identity, frames, actor),
-            "emotion_accuracy": named_rightly(self.emotion, frames, EMOTIONS.index(emotion)),
+            "identity_accuracy": float(actor == row.actor)
+            if row.actor in self.sexes and actor
+            else None,
+            "sex_accuracy": float(self.sexes[actor] == row.sex) if actor else None,
+            "emotion_accuracy": None
+            if emotion is None
+            else float(EMOTIONS[emotion] == row.emotion),
+            "opening_correlation": self._opening(frames, real),
         }
 
+    def _opening(self, frames: Tensor, real: Tensor) -> float | None:
+        if self.lips is None:
+            return None
+        return metrics.correlation(self.lips(real)[:, 0], self.lips(frames)[:, 0], OPENING_STILL)
 
-def named_rightly(judge: SENet | None, frames: Tensor, label: int | None) -> float | None:
-    """Return 1 if ``judge`` gives ``frames (N, 3, H, W)``, on average, ``label``; None where nobody can tell."""
-    if judge is None or label is None:
+
+def named(judge: SENet | None, frames: Tensor) -> int | None:
+    """Return the class that ``judge`` sees in ``frames (N, 3, H, W)`` on average; None without a judge."""
+    if judge is None:
         return None
-    return float(judge(frames[::JUDGED]).softmax(1).mean(0).argmax().item() == label)
+    return int(judge(frames[::JUDGED]).softmax(1).mean(0).argmax())
 
 
 class Comparison:
     """One model on one split of one prepared corpus."""
 
     def __init__(self, model: Path, data: Path, split: str) -> None:
-        self.model, self.jury = s2v_core.load(model, "cpu"), Jury.load(model)
+        self.model = s2v_core.load(model, "cpu")
         self.clips, self.every = Clips.read(data, split), Clips.read(data)
-        self.actors = Clips.read(data, "train").actors
+        self.jury = Jury.load(model, Clips.read(data, "train"))
 
     def videos(self, index: int) -> Iterator[tuple[str, Tensor]]:
         """Yield every row's name and frames (N, 3, H, W) for one clip."""
@@ -129,12 +156,11 @@ class Comparison:
             self.clips.speech(index),
             self.clips.frames(index),
         )
-        actor = self.actors.index(row.actor) if row.actor in self.actors else None
         records, began = [], time.perf_counter()
         for name, frames in self.videos(index):
             fps = len(frames) / (time.perf_counter() - began)
             scores = {key: metric(real, frames) for key, metric in metrics.METRICS.items()}
-            scores |= self.jury.scores(frames, speech, actor, row.emotion)
+            scores |= self.jury.scores(frames, real, speech, row)
             scores["fps"] = fps if name in ROWS[:5] else None
             scores["psnr"] = scores["psnr"] if name != "real" else None  # infinite
             records.append(
@@ -244,6 +270,16 @@ def _cell(score: dict[str, float | None]) -> str:
     return f"{score['mean']:.3g} [{score['low']:.3g}, {score['high']:.3g}]"
 
 
+def draw(model: Path, data: Path, split: str, path: Path, n: int) -> None:
+    """Draw ``n`` clips of a split, all actors' that there are, the same speech by every method."""
+    comparison, rows = Comparison(model, data, split), []
+    for index in spread(comparison.clips, n):
+        videos = dict(comparison.videos(index))
+        shown = ((name, videos[name]) for name in ("real", *ROWS[:4]))
+        rows += strips(comparison.clips.rows[index].name, shown)
+    sheet(rows).save(path)
+
+
 def main() -> None:
     """Measure, summarise and draw."""
     parser = argparse.ArgumentParser(
@@ -253,20 +289,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", default="test")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--sheet", type=int, default=6, help="clips drawn on the sheet")
+    parser.add_argument("--drawn", type=int, default=6, help="clips drawn in each figure")
     parser.add_argument("--workers", type=int, default=2, help="processes, a core each")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     table = summary(measure(args.model, args.data, args.split, args.out, args.workers))
     (args.out / "table.json").write_text(json.dumps(table, indent=2) + "\n")
     (args.out / "table.md").write_text(markdown(table))
-    comparison = Comparison(args.model, args.data, args.split)
-    rows = []
-    for index in spread(comparison.clips, args.sheet):
-        videos = dict(comparison.videos(index))
-        shown = ("real", "speech2video", "sdfa", "s2f_sdfa")
-        rows += strips(comparison.clips.rows[index].name, ((name, videos[name]) for name in shown))
-    sheet(rows).save(args.out / "sheet.png")
+    draw(args.model, args.data, args.split, args.out / "figure3.png", args.drawn)
+    if "unobserved" in {row.split for row in Clips.read(args.data).rows}:
+        draw(args.model, args.data, "unobserved", args.out / "figure4.png", args.drawn)
     print(markdown(table))
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -18,7 +18,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
+from s2v_core import checkpoint
+from s2v_core.errors import UserError
 from training.settings import Schedule
+
+N = TypeVar("N", bound=nn.Module)
 
 
 class Trainer(Protocol):
@@ -52,6 +56,18 @@ class Updates:
     def rate(self) -> float:
         """The learning rate of the moment."""
         return self.schedule.get_last_lr()[0]
+
+
+def started(network: type[N], config: Any, start: str) -> N:
+    """Return ``network(config)``, with the weights in the folder ``start`` if one is named."""
+    if not start:
+        return network(config)
+    trained = checkpoint.load_network(start, network, type(config))
+    if trained.config != config:
+        raise UserError(
+            f"{start}: trained with other sizes than the settings' model; give both the same."
+        )
+    return trained
 
 
 def prepared(

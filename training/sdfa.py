@@ -29,7 +29,7 @@ from training.discriminators import (
     SequenceDiscriminator,
     SnippetSync,
 )
-from training.loop import prepared, run
+from training.loop import prepared, run, started
 from training.settings import Schedule
 
 SNIPPET = 5  # frames that the sync discriminator sees, 0.2 s
@@ -51,6 +51,7 @@ class SDFASettings:
     lambda_sync: float = 0.8
     lambda_sequence: float = 0.2
     slower: float = 0.1  # learning rate of the sync and sequence discriminators, as a share of G's
+    start: str = ""  # a trained generator's folder to start from, in place of random weights
 
 
 class Batch(NamedTuple):
@@ -83,7 +84,10 @@ class SDFATrainer:
         self.speech = [clips.speech(i) for i in range(len(clips))]
         self.poses = [clips.pose(i) for i in range(len(clips))]
         self.network, self.updates = prepared(
-            accelerator, SDFA(config.model), config.schedule, torch.optim.Adam
+            accelerator,
+            started(SDFA, config.model, config.start),
+            config.schedule,
+            torch.optim.Adam,
         )
         d, height, width = config.discriminator, config.model.height, config.model.width
         frame = FrameDiscriminator(d, height, width, condition=voice is None)

@@ -28,7 +28,7 @@ from training.discriminators import (
     IdentityDiscriminator,
     SyncDiscriminator,
 )
-from training.loop import prepared, run
+from training.loop import prepared, run, started
 from training.settings import Schedule
 
 
@@ -51,6 +51,8 @@ class Stage2Settings:
     slower: float = 0.1  # learning rate of D_sync, as a share of the composer's
     forced: float = 0.0  # share of clips composed from the teachers' mu* and nu* (teacher forcing)
     apart: int = 5  # frames that equation 6's t' is at least away from t
+    optimiser: str = "RMSprop"  # of torch.optim; the paper's
+    start: str = ""  # a trained composer's folder to start from, in place of random weights
 
 
 class Batch(NamedTuple):
@@ -80,7 +82,9 @@ class Stage2Trainer:
         self.clips, self.seen = clips, seen
         self.scales = len(config.model.identity)
         self.statistics = [_statistics([s[f"map.{i}"] for s in seen]) for i in range(self.scales)]
-        self.network, self.updates = prepared(accelerator, Composer(config.model), config.schedule)
+        kind = getattr(torch.optim, config.optimiser)
+        network = started(Composer, config.model, config.start)
+        self.network, self.updates = prepared(accelerator, network, config.schedule, kind)
         model, d = config.model, config.discriminator
         adversary = partial(Adversary, accelerator=accelerator)
         self.d_id = adversary(IdentityDiscriminator(model.teacher[: self.scales]))

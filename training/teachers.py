@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from s2v_core import checkpoint
 from training import settings
-from training.augment import soften
+from training.augment import varied
 from training.corpora import EMOTIONS
 from training.data import Clips
 from training.loop import prepared, run
@@ -218,11 +218,7 @@ class TeacherTrainer:
 
     def _frame(self, clip: int, rng: np.random.Generator) -> Tensor:
         frame = self.clips.frames(clip, int(rng.integers(self.clips.rows[clip].frames)))
-        frame = frame.roll(tuple(rng.integers(-4, 5, 2).tolist()), (1, 2))
-        if rng.random() < self.soft:
-            frame = soften(frame[None], rng)[0]
-        frame = frame * rng.uniform(0.8, 1.2) + rng.uniform(-0.15, 0.15)
-        return frame.flip(2) if rng.random() < 0.5 else frame
+        return varied(frame, rng, self.soft, shift=4)
 
     def step(self, batch: tuple[Tensor, Tensor], step: int) -> dict[str, float]:
         """Update the teacher once."""

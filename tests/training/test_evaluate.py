@@ -112,22 +112,63 @@ class Says:
         return self.logits.expand(len(frames), -1)
 
 
+class Gap:
+    """A judge of lips that reads the brightness of a frame."""
+
+    def __call__(self, frames: torch.Tensor) -> torch.Tensor:
+        return frames.mean((1, 2, 3))[:, None]
+
+
+ACTORS = ("2001", "2003", "2009", "2010")
+SEXES = dict(zip(ACTORS, ("Male", "Male", "Female", "Male"), strict=True))
+
+
 @pytest.mark.parametrize(("offset", "in_step"), [(0, 1), (-1, 1), (2, 0)])
 def test_the_jury_counts_what_is_right(offset, in_step) -> None:
     syncnet = type("Sync", (), {"score": lambda self, frames, speech: SyncScore(offset, 3.5, 1.0)})
-    jury = Jury(Says(2, 4), Says(EMOTIONS.index("SAD"), len(EMOTIONS)), syncnet())
-    frames, speech = torch.zeros(12, 3, 8, 6), torch.zeros(12 * 640)
-    right = jury.scores(frames, speech, 2, "SAD")
+    sad = Says(EMOTIONS.index("SAD"), len(EMOTIONS))
+    jury = Jury(ACTORS, SEXES, Says(2, 4), sad, Gap(), syncnet())
+    frames = torch.linspace(-1, 1, 12)[:, None, None, None].expand(-1, 3, 8, 6)
+    speech = torch.zeros(12 * 640)
+
+    def verdict(name: str, made: torch.Tensor = frames) -> dict:
+        return jury.scores(made, frames, speech, clip_row(name))
+
+    right = verdict("2009_A_SAD")
     assert right == {
         "av_confidence": 3.5,
         "av_offset_within_1": in_step,
         "identity_accuracy": 1,
+        "sex_accuracy": 1,
         "emotion_accuracy": 1,
+        "opening_correlation": pytest.approx(1),
     }
-    wrong = jury.scores(frames, speech, 1, "HAP")
+    wrong = verdict("2003_A_HAP", -frames)
     assert (wrong["identity_accuracy"], wrong["emotion_accuracy"]) == (0, 0)
-    assert jury.scores(frames, speech, None, "HAP")["identity_accuracy"] is None
-    assert set(Jury(None, None, None).scores(frames, speech, 1, "HAP").values()) == {None}
+    assert wrong["opening_correlation"] == pytest.approx(-1)
+    unknown = verdict("2099_A_HAP", frames[:1].expand(12, -1, -1, -1))
+    assert (unknown["identity_accuracy"], unknown["sex_accuracy"]) == (None, 1)
+    assert unknown["opening_correlation"] == 0
+
+
+def test_the_sex_of_the_face_is_the_named_actors() -> None:
+    jury = Jury(ACTORS, SEXES, Says(3, 4), None, None, None)
+    score = jury.scores(
+        torch.zeros(6, 3, 8, 6), torch.zeros(6, 3, 8, 6), None, clip_row("2009_A_SAD")
+    )
+    assert (score["sex_accuracy"], score["identity_accuracy"]) == (0, 0)
+
+
+def test_a_judge_of_other_actors_is_not_asked(small) -> None:
+    assert Jury.load(MODEL, Clips.read(small, "train")).identity is None
+
+
+def test_a_missing_judge_says_nothing() -> None:
+    jury = Jury(ACTORS, SEXES, None, None, None, None)
+    scores = jury.scores(
+        torch.zeros(6, 3, 8, 6), torch.zeros(6, 3, 8, 6), None, clip_row("2009_A_SAD")
+    )
+    assert set(scores.values()) == {None}
 
 
 def test_a_strip_shows_frames_from_the_first_to_the_last() -> None:
@@ -140,12 +181,18 @@ def test_a_strip_shows_frames_from_the_first_to_the_last() -> None:
 
 @pytest.fixture
 def small(tmp_path) -> Path:
-    """A prepared corpus of three clips of half a second."""
+    """A prepared corpus of four clips of half a second."""
     rng, rows = np.random.default_rng(0), []
     for folder in ("clips", "frames"):
         (tmp_path / folder).mkdir()
     points = np.repeat(evaluate.face.TEMPLATE[None], 12, axis=0)
-    for name, split in (("2003_A_NEU", "test"), ("2009_A_SAD", "test"), ("2003_B_NEU", "train")):
+    splits = {
+        "2003_A_NEU": "test",
+        "2009_A_SAD": "test",
+        "2003_B_NEU": "train",
+        "2011_A_NEU": "unobserved",
+    }
+    for name, split in splits.items():
         np.save(
             tmp_path / "frames" / f"{name}.npy", rng.integers(0, 256, (12, 128, 96, 3), np.uint8)
         )
@@ -177,7 +224,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_an_unbroken_one(
 
     def run(out: Path) -> list[dict]:
         command = ["evaluate", "--model", str(MODEL), "--data", str(small), "--out", str(out)]
-        monkeypatch.setattr(sys, "argv", [*command, "--workers", "1", "--sheet", "1"])
+        monkeypatch.setattr(sys, "argv", [*command, "--workers", "1", "--drawn", "1"])
         evaluate.main()
         return json.loads((out / "table.json").read_text())
 
@@ -192,4 +239,5 @@ def test_an_interrupted_run_goes_on_and_ends_as_an_unbroken_one(
     assert kept[0]["ssim"] == 0.125
     for row, expected in zip(again[1:], whole[1:], strict=True):
         assert {**row, "fps": 0} == {**expected, "fps": 0}
-    assert (tmp_path / "broken" / "sheet.png").stat().st_size > 1000
+    for figure in ("figure3.png", "figure4.png"):
+        assert (tmp_path / "broken" / figure).stat().st_size > 1000

@@ -11,8 +11,12 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from s2v_core import checkpoint
+from s2v_core.errors import UserError
+from s2v_core.speech2face import Speech2Face
+from s2v_core.speech2face import Speech2FaceConfig as VoiceConfig
 from training import loop
-from training.loop import decay, prepared, run
+from training.loop import decay, prepared, run, started
 from training.settings import Schedule
 
 SCHEDULE = Schedule(steps=4, batch=3, learning_rate=1e-2, decay_from=0.5, save_every=2)
@@ -149,3 +153,20 @@ def test_the_optimiser_follows_the_rate(tmp_path):
     trainer.step = noted
     run(trainer, accelerator, tmp_path)
     assert rates == pytest.approx([0.01, 0.01, 0.01, 0.005])
+
+
+def test_a_network_starts_from_trained_weights(tmp_path):
+    config = VoiceConfig(seconds=0.5, width=1, feature=4)
+    trained = Speech2Face(config)
+    checkpoint.save_network(tmp_path, trained, config)
+    again = started(Speech2Face, config, str(tmp_path))
+    for name, weight in trained.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], weight, rtol=1e-3, atol=1e-6)  # fp16
+    assert started(Speech2Face, config, "").config == config
+
+
+def test_trained_weights_of_another_size_are_refused(tmp_path):
+    config = VoiceConfig(seconds=0.5, width=1, feature=4)
+    checkpoint.save_network(tmp_path, Speech2Face(config), config)
+    with pytest.raises(UserError, match="other sizes"):
+        started(Speech2Face, replace(config, feature=5), str(tmp_path))
