@@ -1,8 +1,9 @@
-"""Turn the published weights of CPC_audio, VGGFace and FERPlus into this project's networks.
+"""Turn the published weights of CPC_audio, VGGFace, FERPlus and SDFA into this project's networks.
 
     python -m training.published vgg_face --run runs/crema_d
     python -m training.published ferplus --run runs/crema_d --file senet50_ferplus_dag.pth
     python -m training.published cpc_audio --run runs/crema_d
+    python -m training.published sdfa --run runs/crema_d --file crema.dat
 
 Each is fetched (or read from --file) and written into RUN/export, where the later steps take it in place of
 a network trained here. Their licences are their authors' (VGGFace: research only); nothing of them is shipped.
@@ -20,15 +21,28 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
+import numpy as np
 import torch
+from numpy._core import multiarray
 from torch import Tensor, nn
 
 from s2v_core import checkpoint
+from s2v_core.audio import SAMPLE_RATE
 from s2v_core.cpc import CPC, CPCConfig
 from s2v_core.errors import UserError
+from s2v_core.sdfa import SDFA, SDFAConfig
 from training.teachers import SENET_BLOCKS, VGG, VGG_BLOCKS, SENet, SENetConfig, VGGConfig
 
+# What a pickled array is made of; crema.dat keeps its mean face as one.
+NUMPY = [
+    np.ndarray,
+    np.dtype,
+    np.dtypes.Float64DType,
+    np.dtypes.Float32DType,
+    multiarray._reconstruct,
+]
 Names = dict[str, str]  # a published name to the one here, without .weight and the like
+RECURRENT = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 ALBANIE = "https://www.robots.ox.ac.uk/~albanie/models/pytorch-mcn"
 
 
@@ -36,10 +50,11 @@ ALBANIE = "https://www.robots.ox.ac.uk/~albanie/models/pytorch-mcn"
 class Source:
     """Where published weights are, and what becomes of them."""
 
-    url: str
+    url: str  # of the file, or of the page that leads to it
     export: str
     convert: Callable[[Any], tuple[nn.Module, Any]]  # the loaded file to a network and its config
     hash_prefix: str | None = None  # of the file's sha256, where its authors give one
+    by_hand: bool = False  # no program can fetch it
 
 
 def vgg_names() -> Names:
@@ -74,10 +89,43 @@ def cpc_names(levels: int) -> Names:
     """Return how CPC_audio's layers are called here; the recurrent tensors under their full names."""
     names = {f"gEncoder.conv{i}": f"encoder.{3 * i}" for i in range(5)}
     names |= {f"gEncoder.batchNorm{i}": f"encoder.{3 * i + 1}" for i in range(5)}
-    parts = [
-        f"{p}_l{n}" for n in range(levels) for p in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    ]
+    parts = [f"{part}_l{n}" for n in range(levels) for part in RECURRENT]
     return names | {f"gAR.baseNet.{part}": f"autoregressor.{part}" for part in parts}
+
+
+def sdfa_names() -> Names:
+    """Return how crema.dat's layers are called here, all but the decoder's joins (``split_join``)."""
+    names = {f"encoder.encoder.cl.{i}": f"speech.convolutions.{3 * i}" for i in range(5)}
+    names |= {
+        f"encoder.encoder.activations.{i}.0": f"speech.convolutions.{3 * i + 1}" for i in range(5)
+    }
+    names |= {"encoder.encoder.cl.5": "speech.feature", "encoder_id.cl.5.0": "still.code"}
+    names |= {f"encoder_id.cl.{i}.{k}": f"still.blocks.{i}.{k}" for i in range(5) for k in range(2)}
+    names |= {"generator.dcl.0.0": "decoder.start", "generator.dcl.0.1": "decoder.start_norm.0"}
+    for i in range(4):
+        theirs, ours = f"generator.dcl.{i + 1}", f"decoder.blocks.{i}"
+        names |= {
+            f"{theirs}.activation1.0": f"{ours}.join_norm.0",
+            f"{theirs}.dcl2": f"{ours}.grow",
+            f"{theirs}.activation2.0": f"{ours}.grow_norm.0",
+        }
+    names["generator.dcl.5"] = "decoder.blocks.4.grow"
+    for theirs, ours, levels in (
+        ("encoder.rnn", "speech.gru", 2),
+        ("generator.rnn_noise", "noise", 1),
+    ):
+        parts = [f"{part}_l{n}" for n in range(levels) for part in RECURRENT]
+        names |= {f"{theirs}.{part}": f"{ours}.{part}" for part in parts}
+    return names
+
+
+def split_join(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return DecoderBlock's two convolutions for SDFA's one transposed convolution (frame's + still's, C, 3, 3).
+
+    At stride 1 a transposed convolution is a convolution with the kernel turned by 180 degrees.
+    """
+    turned = weight.flip(2, 3).transpose(0, 1).contiguous()
+    return turned[:, : len(turned)], turned[:, len(turned) :]
 
 
 def renamed(weights: dict[str, Tensor], names: Names) -> dict[str, Tensor]:
@@ -130,6 +178,31 @@ def cpc_audio(file: dict[str, Any]) -> tuple[CPC, CPCConfig]:
     return fill(CPC(config), renamed(weights, cpc_names(config.levels))), config
 
 
+def sdfa(file: dict[str, Any]) -> tuple[SDFA, SDFAConfig]:
+    """Return SDFA's generator (Vougioukas et al. 2019) from crema.dat, its CREMA-D model at 16 kHz."""
+    if (file["audio_rate"], file["video_rate"]) != (SAMPLE_RATE, 25):
+        raise KeyError(f"it hears {file['audio_rate']} Hz; the model that hears 16000 is crema.dat")
+    config = SDFAConfig(
+        code=file["id_enc_dim"],
+        speech=file["rnn_gen_dim"],
+        noise=file["aux_latent"],
+    )
+    weights = {
+        f"{part}.{key}": tensor
+        for part in ("encoder", "encoder_id", "generator")
+        for key, tensor in file[part].items()
+    }
+    joins = {}
+    for i in range(4):
+        join, side = split_join(weights.pop(f"generator.dcl.{i + 1}.dcl1.weight"))
+        joins |= {
+            f"decoder.blocks.{i}.join.weight": join,
+            f"decoder.blocks.{i}.join_side.weight": side,
+        }
+    last = {"decoder.blocks.4.grow.bias": torch.zeros(3)}  # the published has none
+    return fill(SDFA(config), renamed(weights, sdfa_names()) | joins | last), config
+
+
 SOURCES = {
     "vgg_face": Source(f"{ALBANIE}/vgg_face_dag.pth", "teacher_identity", vgg_face),
     "ferplus": Source(f"{ALBANIE}/senet50_ferplus_dag.pth", "teacher_emotion", ferplus),
@@ -139,11 +212,18 @@ SOURCES = {
         cpc_audio,
         hash_prefix="d0f474de",
     ),
+    "sdfa": Source(
+        "https://github.com/DinoMan/speech-driven-animation", "sdfa", sdfa, by_hand=True
+    ),
 }
 
 
 def fetch(source: Source, folder: Path) -> Path:
     """Download ``source`` into ``folder``; UserError when it cannot be had or is not what it should be."""
+    if source.by_hand:
+        raise UserError(
+            f"{source.url} links to the file; download it by hand and name it with --file."
+        )
     path = folder / source.url.rpartition("/")[2]
     try:
         torch.hub.download_url_to_file(source.url, str(path), source.hash_prefix)
@@ -158,7 +238,8 @@ def convert(name: str, path: Path, run: Path) -> Path:
     """Write the network in the published file ``path`` into ``run/export``; return its folder."""
     source = SOURCES[name]
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(NUMPY):
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
         network, config = source.convert(loaded)
     except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
         why = " ".join(str(error).split())[:200]

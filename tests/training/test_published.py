@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,6 +17,7 @@ from torch.nn import functional as F
 from s2v_core import checkpoint
 from s2v_core.cpc import CPC, CPCConfig
 from s2v_core.errors import UserError
+from s2v_core.sdfa import SDFA, SDFAConfig
 from training import published
 from training.published import SOURCES, convert, fetch, renamed, senet_names, vgg_names
 from training.teachers import VGG, SENet, SENetConfig, VGGConfig
@@ -133,6 +137,146 @@ def test_cpc_audio_hears_what_its_authors_hears(tmp_path, recurrence, levels):
     with torch.inference_mode():
         expected = published_forward(file, audio)
         torch.testing.assert_close(cpc.hear(audio), expected, atol=5e-3, rtol=0)
+
+
+def normed(prefix: str, channels: int) -> dict[str, Tensor]:
+    return {
+        f"{prefix}.weight": torch.rand(channels) + 0.5,
+        f"{prefix}.bias": 0.1 * torch.randn(channels),
+        f"{prefix}.running_mean": 0.1 * torch.randn(channels),
+        f"{prefix}.running_var": torch.rand(channels) + 0.5,
+        f"{prefix}.num_batches_tracked": torch.tensor(7),
+    }
+
+
+def small(*shape: int) -> Tensor:
+    """Weights that keep what passes through them near one in size."""
+    fan_in = torch.Size(shape[1:]).numel()
+    return torch.randn(*shape) / fan_in**0.5
+
+
+@pytest.fixture(scope="module")
+def crema() -> dict:
+    """A file with the keys and shapes of the published CREMA-D model (fact sheet 1.2 to 1.6)."""
+    torch.manual_seed(0)
+    encoder, still, generator = {}, {}, {}
+    ends = [1, 16, 32, 64, 128, 256]
+    for i, kernel in enumerate((80, 4, 4, 4, 10)):
+        encoder[f"encoder.cl.{i}.weight"] = small(ends[i + 1], ends[i], kernel)
+        encoder[f"encoder.cl.{i}.bias"] = 0.1 * torch.randn(ends[i + 1])
+        encoder |= normed(f"encoder.activations.{i}.0", ends[i + 1])
+    encoder |= {"encoder.cl.5.weight": small(256, 256, 5), "encoder.cl.5.bias": torch.zeros(256)}
+    gru, noise = nn.GRU(256, 256, 2, batch_first=True), nn.GRU(10, 10, batch_first=True)
+    encoder |= {f"rnn.{key}": tensor for key, tensor in gru.state_dict().items()}
+    ends = [3, 64, 128, 256, 512, 1024]
+    for i in range(5):
+        still[f"cl.{i}.0.weight"] = small(ends[i + 1], ends[i], 4, 4)
+        still |= normed(f"cl.{i}.1", ends[i + 1])
+    still["cl.5.0.weight"] = small(128, 1024, 4, 3)
+    generator |= {f"rnn_noise.{key}": tensor for key, tensor in noise.state_dict().items()}
+    generator |= {"dcl.0.0.weight": 0.05 * torch.randn(394, 1024, 4, 3)} | normed("dcl.0.1", 1024)
+    for i, c in enumerate((1024, 512, 256, 128), 1):
+        generator[f"dcl.{i}.dcl1.weight"] = torch.randn(2 * c, c, 3, 3) / (18 * c) ** 0.5
+        generator[f"dcl.{i}.dcl2.weight"] = torch.randn(c, c // 2, 4, 4) / (4 * c) ** 0.5
+        generator |= normed(f"dcl.{i}.activation1.0", c) | normed(f"dcl.{i}.activation2.0", c // 2)
+    generator["dcl.5.weight"] = torch.randn(64, 3, 4, 4) / 16
+    return {
+        "encoder": encoder,
+        "encoder_id": still,
+        "generator": generator,
+        "mean_face": np.zeros((68, 2)),
+        "img_size": (128, 96),
+        "audio_rate": 16000,
+        "video_rate": 25,
+        "audio_feat_len": 0.2,
+        "audio_feat_samples": 3200,
+        "id_enc_dim": 128,
+        "rnn_gen_dim": 256,
+        "aud_enc_dim": 256,
+        "aux_latent": 10,
+        "sequential_noise": True,
+    }
+
+
+def published_sdfa(file: dict, windows: Tensor, picture: Tensor, draw: Tensor) -> Tensor:
+    """SDFA's frames (N, 3, 128, 96), layer by layer from its tables and by its own names."""
+    w = {
+        f"{part}.{k}": t
+        for part in ("encoder", "encoder_id", "generator")
+        for k, t in file[part].items()
+    }
+
+    def norm(x: Tensor, name: str) -> Tensor:
+        mean, var, scale, bias = (
+            w[f"{name}.{leaf}"] for leaf in ("running_mean", "running_var", "weight", "bias")
+        )
+        return F.batch_norm(x, mean, var, scale, bias).relu()
+
+    def recur(x: Tensor, prefix: str, *sizes: int) -> Tensor:
+        gru = nn.GRU(*sizes, batch_first=True)
+        gru.load_state_dict({k[len(prefix) :]: t for k, t in w.items() if k.startswith(prefix)})
+        return gru(x)[0]
+
+    x = windows[:, None]
+    for i, (stride, padding) in enumerate(((16, 32), (2, 1), (2, 1), (2, 1), (5, 3))):
+        name = f"encoder.encoder.cl.{i}"
+        x = F.conv1d(x, w[f"{name}.weight"], w[f"{name}.bias"], stride, padding)
+        x = norm(x, f"encoder.encoder.activations.{i}.0")
+    x = F.conv1d(x, w["encoder.encoder.cl.5.weight"], w["encoder.encoder.cl.5.bias"]).tanh()
+    speech = recur(x[None, :, :, 0], "encoder.rnn.", 256, 256, 2)[0]
+    noise = recur(draw[None], "generator.rnn_noise.", 10, 10)[0].tanh()
+    skips = [picture[None]]
+    for i in range(5):
+        convolved = F.conv2d(skips[-1], w[f"encoder_id.cl.{i}.0.weight"], stride=2, padding=1)
+        skips.append(norm(convolved, f"encoder_id.cl.{i}.1"))
+    code = F.conv2d(skips[-1], w["encoder_id.cl.5.0.weight"]).tanh()[:, :, 0, 0]
+    x = torch.cat([speech, noise, code.expand(len(speech), -1)], 1)[:, :, None, None]
+    x = norm(F.conv_transpose2d(x, w["generator.dcl.0.0.weight"]), "generator.dcl.0.1")
+    for i in range(1, 5):
+        x = torch.cat([x, skips[6 - i].expand(len(x), -1, -1, -1)], 1)
+        name = f"generator.dcl.{i}"
+        x = norm(
+            F.conv_transpose2d(x, w[f"{name}.dcl1.weight"], padding=1), f"{name}.activation1.0"
+        )
+        x = F.conv_transpose2d(x, w[f"{name}.dcl2.weight"], stride=2, padding=1)
+        x = norm(x, f"{name}.activation2.0")
+    return F.conv_transpose2d(x, w["generator.dcl.5.weight"], stride=2, padding=1).tanh()
+
+
+def test_the_published_sdfa_draws_what_its_authors_draws(crema, tmp_path):
+    """crema.dat's own sizes: 55,286,340 floats, as its file's length tells (fact sheet 1.6)."""
+    tensors = [t for part in ("encoder", "encoder_id", "generator") for t in crema[part].values()]
+    assert sum(t.numel() for t in tensors if t.is_floating_point()) == 55_286_340
+    torch.save(crema, tmp_path / "crema.dat")
+    folder = convert("sdfa", tmp_path / "crema.dat", tmp_path / "run")
+    sdfa = checkpoint.load_network(folder, SDFA, SDFAConfig)
+    windows, draw = 0.1 * random(3, 3200), random(3, 10)
+    picture = F.interpolate(random(1, 3, 8, 6), (128, 96))[0].tanh()
+    with torch.inference_mode():
+        expected = published_sdfa(crema, windows, picture, draw)
+        code, maps = sdfa.identify(picture[None])
+        noise = torch.tanh(sdfa.noise(draw[None])[0])
+        frames = sdfa.frames(sdfa.speech(windows[None])[0], noise, torch.zeros(1, 3, 0), code, maps)
+    assert expected.std() > 0.1
+    torch.testing.assert_close(frames[0], expected, atol=0.02, rtol=0)  # kept as fp16
+
+
+def test_a_model_that_hears_another_rate_is_refused(crema, tmp_path):
+    torch.save(crema | {"audio_rate": 40000}, tmp_path / "grid.dat")
+    with pytest.raises(UserError, match="40000 Hz"):
+        convert("sdfa", tmp_path / "grid.dat", tmp_path / "run")
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path):
+    with (tmp_path / "crema.dat").open("wb") as file:
+        pickle.dump({"encoder": os.system}, file)
+    with pytest.raises(UserError, match=r"crema\.dat"):
+        convert("sdfa", tmp_path / "crema.dat", tmp_path / "run")
+
+
+def test_what_no_program_can_fetch_is_asked_for(tmp_path):
+    with pytest.raises(UserError, match="by hand"):
+        fetch(SOURCES["sdfa"], tmp_path)
 
 
 def test_a_tensor_without_a_name_here_is_refused():
