@@ -54,6 +54,7 @@ COLUMNS = (
     "flicker_ratio",
     "fps",
 )
+COMPARED = ("speech2video", "s2f_sdfa")  # the two that hear a voice and see nothing
 RESAMPLES = 1000  # of the bootstrap
 JUDGED = 5  # every fifth frame is shown to the judges of identity and emotion
 OPENING_STILL = 0.1  # crop pixels: lips that move less are taken for still
@@ -235,14 +236,24 @@ def read_records(table: Path) -> list[dict]:
 
 
 def summary(records: list[dict], seed: int = 0) -> list[dict]:
-    """Return each row's mean and 95 % interval (bootstrap over clips) of every metric; None: not measured."""
-    table = []
-    for method in ROWS:
-        rows = [record for record in records if record["method"] == method]
-        table.append(
-            {"method": method} | {key: interval([r[key] for r in rows], seed) for key in COLUMNS}
-        )
-    return table
+    """Return each row's mean and 95 % interval (bootstrap over clips) of every metric; None: not measured.
+
+    The last row is a difference, clip by clip: clips differ more from each other than methods do.
+    """
+    of = {method: [r for r in records if r["method"] == method] for method in ROWS}
+    better, worse = COMPARED
+    of[f"{better} - {worse}"] = [
+        {key: _minus(a[key], b[key]) for key in COLUMNS}
+        for a, b in zip(of[better], of[worse], strict=True)
+    ]
+    return [
+        {"method": method} | {key: interval([r[key] for r in rows], seed) for key in COLUMNS}
+        for method, rows in of.items()
+    ]
+
+
+def _minus(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else a - b
 
 
 def interval(values: list[float | None], seed: int) -> dict[str, float | None]:

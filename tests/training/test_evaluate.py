@@ -54,8 +54,22 @@ def table_of(*names: str) -> Clips:
 
 
 def test_equal_clips_leave_no_doubt() -> None:
-    for row in summary(records(np.full(20, 0.25))):
+    *rows, difference = summary(records(np.full(20, 0.25)))
+    for row in rows:
         assert row["ssim"] == {"mean": 0.25, "low": 0.25, "high": 0.25}
+    assert difference["ssim"] == {"mean": 0, "low": 0, "high": 0}
+
+
+def test_a_difference_is_taken_clip_by_clip() -> None:
+    """Where one method is better by the same on every clip there is no doubt, however the clips differ."""
+    measured = records(np.random.default_rng(3).normal(size=30))
+    for record in measured:
+        record["psnr"] += 0.5 * (record["method"] == "speech2video")
+        record["fps"] = None
+    difference = summary(measured)[-1]
+    assert difference["method"] == "speech2video - s2f_sdfa"
+    assert difference["psnr"] == pytest.approx({"mean": 0.5, "low": 0.5, "high": 0.5})
+    assert difference["fps"]["mean"] is None
 
 
 def test_the_interval_is_the_normal_one_for_many_clips() -> None:
@@ -79,7 +93,7 @@ def test_the_same_seed_gives_the_same_table() -> None:
 
 def test_the_table_has_a_line_a_row_and_a_cell_a_metric() -> None:
     lines = markdown(summary(records(np.arange(5.0)))).splitlines()
-    assert [line.split("|")[1].strip() for line in lines[2:]] == list(ROWS)
+    assert [line.split("|")[1].strip() for line in lines[2:]] == [*ROWS, "speech2video - s2f_sdfa"]
     assert {line.count("|") for line in lines} == {len(COLUMNS) + 2}
 
 
