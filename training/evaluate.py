@@ -15,11 +15,12 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -31,11 +32,13 @@ from tqdm import tqdm
 import s2v_core
 from s2v_core import checkpoint, face, metrics
 from s2v_core.engine import to_uint8
+from s2v_core.errors import UserError
 from s2v_core.face import Still
 from s2v_core.syncnet import SyncNet, SyncNetConfig
 from training.corpora import EMOTIONS
 from training.data import Clips
 from training.figures import sheet, spread, strips
+from training.phones import closures
 from training.prepare import Row
 from training.teachers import SENet, SENetConfig
 
@@ -51,6 +54,7 @@ COLUMNS = (
     "sharpness_ratio",
     "motion_correlation",
     "opening_correlation",
+    "closure",
     "flicker_ratio",
     "fps",
 )
@@ -92,8 +96,14 @@ class Jury:
         return cls(train.actors, {row.actor: row.sex for row in train.rows}, **judges)
 
     @torch.inference_mode()
-    def scores(self, frames: Tensor, real: Tensor, speech: Tensor, row: Row) -> dict:
-        """Return the verdicts on ``frames (N, 3, H, W)`` made from ``row``'s speech; ``real`` its own video."""
+    def scores(
+        self, frames: Tensor, real: Tensor, speech: Tensor, row: Row, closed: Sequence[int] = ()
+    ) -> dict:
+        """Return the verdicts on ``frames (N, 3, H, W)`` made from ``row``'s speech; ``real`` its own video.
+
+        ``closed`` are the frames in which p, b and m close the lips: ``closure`` is how far they are apart
+        there, as a share of the clip's median.
+        """
         sync = self.syncnet.score(frames, speech) if self.syncnet else None
         who, emotion = named(self.identity, frames), named(self.emotion, frames)
         actor = None if who is None else self.actors[who]
@@ -107,13 +117,21 @@ class Jury:
             "emotion_accuracy": None
             if emotion is None
             else float(EMOTIONS[emotion] == row.emotion),
-            "opening_correlation": self._opening(frames, real),
-        }
+        } | self._mouth(frames, real, closed)
 
-    def _opening(self, frames: Tensor, real: Tensor) -> float | None:
+    def _mouth(
+        self, frames: Tensor, real: Tensor, closed: Sequence[int]
+    ) -> dict[str, float | None]:
         if self.lips is None:
-            return None
-        return metrics.correlation(self.lips(real)[:, 0], self.lips(frames)[:, 0], OPENING_STILL)
+            return {"opening_correlation": None, "closure": None}
+        opening = self.lips(frames)[:, 0]
+        at = [k for k in closed if k < len(opening)]
+        return {
+            "opening_correlation": metrics.correlation(
+                self.lips(real)[:, 0], opening, OPENING_STILL
+            ),
+            "closure": (opening[at].mean() / opening.median()).item() if at else None,
+        }
 
 
 def named(judge: SENet | None, frames: Tensor) -> int | None:
@@ -123,13 +141,23 @@ def named(judge: SENet | None, frames: Tensor) -> int | None:
     return int(judge(frames[::JUDGED]).softmax(1).mean(0).argmax())
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What is compared, on what."""
+
+    model: Path
+    data: Path
+    split: str
+    phones: Path | None = None  # the corpus's labels, for ``closure``
+
+
 class Comparison:
     """One model on one split of one prepared corpus."""
 
-    def __init__(self, model: Path, data: Path, split: str) -> None:
-        self.model = s2v_core.load(model, "cpu")
-        self.clips, self.every = Clips.read(data, split), Clips.read(data)
-        self.jury = Jury.load(model, Clips.read(data, "train"))
+    def __init__(self, subject: Subject) -> None:
+        self.model, self.phones = s2v_core.load(subject.model, "cpu"), subject.phones
+        self.clips, self.every = Clips.read(subject.data, subject.split), Clips.read(subject.data)
+        self.jury = Jury.load(subject.model, Clips.read(subject.data, "train"))
 
     def videos(self, index: int) -> Iterator[tuple[str, Tensor]]:
         """Yield every row's name and frames (N, 3, H, W) for one clip."""
@@ -157,11 +185,12 @@ class Comparison:
             self.clips.speech(index),
             self.clips.frames(index),
         )
+        closed = closures(self.phones, row.name, self.model.fps) if self.phones else ()
         records, began = [], time.perf_counter()
         for name, frames in self.videos(index):
             fps = len(frames) / (time.perf_counter() - began)
             scores = {key: metric(real, frames) for key, metric in metrics.METRICS.items()}
-            scores |= self.jury.scores(frames, real, speech, row)
+            scores |= self.jury.scores(frames, real, speech, row, closed)
             scores["fps"] = fps if name in ROWS[:5] else None
             scores["psnr"] = scores["psnr"] if name != "real" else None  # infinite
             records.append(
@@ -193,29 +222,33 @@ def neutral(clips: Clips, name: str) -> int:
 
 
 @cache
-def _comparison(model: Path, data: Path, split: str) -> Comparison:
+def _comparison(subject: Subject) -> Comparison:
     torch.set_num_threads(1)
-    return Comparison(model, data, split)
+    return Comparison(subject)
 
 
-def _measure(task: tuple[Path, Path, str, int]) -> list[dict]:
-    *where, index = task
-    return _comparison(*where).records(index)
+def _measure(subject: Subject, index: int) -> list[dict]:
+    return _comparison(subject).records(index)
 
 
-def measure(model: Path, data: Path, split: str, out: Path, workers: int) -> list[dict]:
+def measure(subject: Subject, out: Path, workers: int) -> list[dict]:
     """Return the records of all clips, those in ``out/clips.csv`` as they are, the others measured now."""
-    table, clips = out / "clips.csv", Clips.read(data, split)
+    table, clips = out / "clips.csv", Clips.read(subject.data, subject.split)
     records = read_records(table)
     done = {record["clip"] for record in records}
-    todo = [(model, data, split, i) for i, row in enumerate(clips.rows) if row.name not in done]
+    todo = [i for i, row in enumerate(clips.rows) if row.name not in done]
     context = get_context("spawn")
     with table.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ["clip", "method", *COLUMNS])
         writer.writeheader()
         writer.writerows(records)
         with ProcessPoolExecutor(workers, context) as pool:
-            bar = tqdm(pool.map(_measure, todo), total=len(clips), initial=len(done), unit="clip")
+            bar = tqdm(
+                pool.map(partial(_measure, subject), todo),
+                total=len(clips),
+                initial=len(done),
+                unit="clip",
+            )
             for measured in bar:
                 writer.writerows(measured)
                 file.flush()
@@ -281,9 +314,9 @@ def _cell(score: dict[str, float | None]) -> str:
     return f"{score['mean']:.3g} [{score['low']:.3g}, {score['high']:.3g}]"
 
 
-def draw(model: Path, data: Path, split: str, path: Path, n: int) -> None:
-    """Draw ``n`` clips of a split, all actors' that there are, the same speech by every method."""
-    comparison, rows = Comparison(model, data, split), []
+def draw(subject: Subject, path: Path, n: int) -> None:
+    """Draw ``n`` clips of different actors, the same speech by every method."""
+    comparison, rows = Comparison(subject), []
     for index in spread(comparison.clips, n):
         videos = dict(comparison.videos(index))
         shown = ((name, videos[name]) for name in ("real", *ROWS[:4]))
@@ -291,26 +324,42 @@ def draw(model: Path, data: Path, split: str, path: Path, n: int) -> None:
     sheet(rows).save(path)
 
 
+def evaluate(subject: Subject, out: Path, drawn: int, workers: int) -> None:
+    """Measure, summarise and draw into ``out``."""
+    out.mkdir(parents=True, exist_ok=True)
+    table = summary(measure(subject, out, workers))
+    (out / "table.json").write_text(json.dumps(table, indent=2) + "\n")
+    (out / "table.md").write_text(markdown(table))
+    draw(subject, out / "figure3.png", drawn)
+    if "unobserved" in {row.split for row in Clips.read(subject.data).rows}:
+        draw(replace(subject, split="unobserved", phones=None), out / "figure4.png", drawn)
+    print(markdown(table))
+
+
 def main() -> None:
-    """Measure, summarise and draw."""
+    """Parse the command line and evaluate."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--model", type=Path, default=Path("checkpoints/avatars"))
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--split", default="test")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--drawn", type=int, default=6, help="clips drawn in each figure")
-    parser.add_argument("--workers", type=int, default=2, help="processes, a core each")
+    add = parser.add_argument
+    add("--model", type=Path, default=Path("checkpoints/avatars"))
+    add("--data", type=Path, required=True)
+    add("--split", default="test")
+    add("--out", type=Path, required=True)
+    add("--drawn", type=int, default=6, help="clips drawn in each figure")
+    add("--workers", type=int, default=2, help="processes, a core each")
+    add("--phones", type=Path, help="the corpus's folder of phone labels, for the column closure")
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    table = summary(measure(args.model, args.data, args.split, args.out, args.workers))
-    (args.out / "table.json").write_text(json.dumps(table, indent=2) + "\n")
-    (args.out / "table.md").write_text(markdown(table))
-    draw(args.model, args.data, args.split, args.out / "figure3.png", args.drawn)
-    if "unobserved" in {row.split for row in Clips.read(args.data).rows}:
-        draw(args.model, args.data, "unobserved", args.out / "figure4.png", args.drawn)
-    print(markdown(table))
+    try:
+        evaluate(
+            Subject(args.model, args.data, args.split, args.phones),
+            args.out,
+            args.drawn,
+            args.workers,
+        )
+    except UserError as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

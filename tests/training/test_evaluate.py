@@ -21,6 +21,7 @@ from training.evaluate import (
     ROWS,
     Comparison,
     Jury,
+    Subject,
     interval,
     markdown,
     mismatched,
@@ -146,7 +147,7 @@ def test_the_jury_counts_what_is_right(offset, in_step) -> None:
     speech = torch.zeros(12 * 640)
 
     def verdict(name: str, made: torch.Tensor = frames) -> dict:
-        return jury.scores(made, frames, speech, clip_row(name))
+        return jury.scores(made, frames, speech, clip_row(name), [0, 11, 99])
 
     right = verdict("2009_A_SAD")
     assert right == {
@@ -156,6 +157,7 @@ def test_the_jury_counts_what_is_right(offset, in_step) -> None:
         "sex_accuracy": 1,
         "emotion_accuracy": 1,
         "opening_correlation": pytest.approx(1),
+        "closure": pytest.approx(0, abs=1e-5),  # -1 and 1 at the two closures in the clip
     }
     wrong = verdict("2003_A_HAP", -frames)
     assert (wrong["identity_accuracy"], wrong["emotion_accuracy"]) == (0, 0)
@@ -221,7 +223,7 @@ def small(tmp_path) -> Path:
 
 
 def test_the_controls_score_as_they_must(small) -> None:
-    of = {r["method"]: r for r in Comparison(MODEL, small, "test").records(0)}
+    of = {r["method"]: r for r in Comparison(Subject(MODEL, small, "test")).records(0)}
     assert list(of) == list(ROWS)
     assert of["real"]["ssim"] == pytest.approx(1, abs=1e-4)
     assert of["real"]["psnr"] is None
