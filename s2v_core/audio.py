@@ -118,6 +118,11 @@ def check(audio: Tensor, name: str) -> None:
     levels.check()
 
 
+def is_silent(audio: Tensor) -> bool:
+    """Whether a waveform (T,) holds nothing that a microphone in use would not; an offset is no sound."""
+    return ((audio - audio.mean()).abs().max() < SILENCE_PEAK).item()
+
+
 def start(pieces: Iterable[Tensor], n_samples: int) -> Tensor:
     """Return the first ``n_samples`` (or fewer, if there are not so many) of ``pieces (..., n)``."""
     kept, length = [], 0

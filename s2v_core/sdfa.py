@@ -113,12 +113,18 @@ class SDFA(nn.Module):
         return self.still(identity)
 
     def noisy(
-        self, clips: int, frames: int, std: float, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Return smooth noise (clips, frames, noise): Gaussian of ``std`` through the noise GRU."""
+        self,
+        clips: int,
+        frames: int,
+        std: float,
+        generator: torch.Generator | None = None,
+        state: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return smooth noise (clips, frames, noise), Gaussian of ``std`` through a GRU, and its state."""
         device = next(self.parameters()).device
         draw = torch.randn(clips, frames, self.config.noise, generator=generator).to(device)
-        return torch.tanh(self.noise(std * draw)[0])
+        noise, state = self.noise(std * draw, state)
+        return torch.tanh(noise), state
 
     def frames(
         self, speech: Tensor, noise: Tensor, pose: Tensor, code: Tensor, maps: list[Tensor]
