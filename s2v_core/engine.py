@@ -73,6 +73,8 @@ class Speech2Video:
         networks = {
             key: checkpoint.load_network(folder / key, *types) for key, types in NETWORKS.items()
         }
+        for key in ("composer", "sdfa", "s2f_sdfa"):
+            networks[key].decoder.fold()
         return cls(networks, folder / "portrait.png", folder.name, pick_device(device))
 
     def generate(

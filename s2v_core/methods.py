@@ -61,10 +61,10 @@ class Composing:
 
     @torch.inference_mode()
     def recall(self, pieces: Iterable[Tensor]) -> Face:
-        """Return mu (1, D_mu) and the identity maps of the voice in ``pieces (1, T)``."""
+        """Return mu (1, D_mu) and the identity maps, joined, of the voice in ``pieces (1, T)``."""
         mu, nu = self.students.recollect(*self._judge(pieces))
         pose = self.students.rest(nu)[:, : self.composer.config.pose]
-        return mu, *self.composer.identity(nu, pose)
+        return mu, *self.composer.decoder.join(self.composer.identity(nu, pose))
 
     def _judge(self, pieces: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
         if self.students.hears_speech:
@@ -79,8 +79,8 @@ class Composing:
     @torch.inference_mode()
     def draw(self, codes: Tensor, face: Face) -> Tensor:
         """Return frames (n, 3, H, W) of the windows ``codes (n, W, D)``."""
-        mu, *maps = face
-        return self.composer.frames(codes[None], mu, maps)[0]
+        mu, *joined = face
+        return self.composer.draw(codes[None], mu, joined)[0]
 
 
 class Animating:
@@ -93,10 +93,10 @@ class Animating:
 
     @torch.inference_mode()
     def recall(self, pieces: Iterable[Tensor]) -> Face:
-        """Return the pose (1, 2), the identity code (1, code) and the still's maps."""
+        """Return the pose (1, 2), the identity code (1, code) and the still's maps, joined."""
         identity, pose = self._picture() if self.still else self._remembered(pieces)
         code, maps = self.sdfa.identify(identity)
-        return pose[:, : self.sdfa.config.pose], code, *maps
+        return pose[:, : self.sdfa.config.pose], code, *self.sdfa.decoder.join(maps)
 
     def _picture(self) -> tuple[Tensor, Tensor]:
         device = next(self.sdfa.parameters()).device
@@ -121,11 +121,11 @@ class Animating:
     @torch.inference_mode()
     def draw(self, codes: Tensor, face: Face) -> Tensor:
         """Return frames (n, 3, H, W) of the speech and noise in ``codes (n, speech + noise)``."""
-        pose, code, *maps = face
+        pose, code, *joined = face
         config = self.sdfa.config
         speech, noise = codes[None].split([config.speech, config.noise], dim=2)
         turned = pose[:, None].expand(-1, len(codes), -1)
-        return self.sdfa.frames(speech, noise, turned, code, maps)[0]
+        return self.sdfa.draw(speech, noise, turned, code, joined)[0]
 
 
 class ContextEar:
