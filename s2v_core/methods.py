@@ -145,6 +145,8 @@ class ContextEar:
     def finish(self, n_frames: int) -> Tensor:
         """Return the rest of all ``n_frames`` windows; the last step stands for what never comes."""
         heard = self._cut(self.listener.finish())
+        if self.last is None:  # less than a step was said
+            return heard
         rest = self.windows.finish(self.last, n_frames - self.frames)[0]
         return torch.cat([heard, rest])
 
