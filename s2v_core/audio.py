@@ -1,45 +1,110 @@
-"""Speech as one tensor: (T,) float32 at 16 kHz, mono, in [-1, 1], from a file or a microphone."""
+"""Speech: (T,) float32 at 16 kHz, mono, in [-1, 1], from a file or a microphone, whole or in pieces."""
 
 from __future__ import annotations
 
-import io
 import math
-import subprocess
 import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
-import imageio_ffmpeg
 import soundfile
 import torch
 from torch import Tensor
-from torchaudio.functional import resample
 
+from s2v_core import sound
 from s2v_core.errors import AudioError, MicrophoneError, OutputError
+from s2v_core.sound import SAMPLE_RATE
 
-SAMPLE_RATE = 16_000  # Hz, wherever no other rate is named
 MIN_SECONDS = 0.3  # a shorter sound holds no syllable to animate
+MAX_SECONDS = 12 * 3600  # far more than anybody says; a small file can decode to years of silence
 SILENCE_PEAK = 10 ** (-50 / 20)  # -50 dBFS: soft speech peaks above -40, a muted line below -60
-MIN_RATE = 4_000  # Hz; below telephone quality, or a header that lies
-BLOCK = 65_536  # samples read at a time, so that memory follows the sound and not the header
-DECODER_SECONDS = 300  # far more than an hour of speech takes to decode
-# What soundfile reads without a word on stderr; its MP3 reader complains there of damaged files.
-SOUNDFILE_HEADS = (b"RIFF", b"RF64", b"FORM", b"fLaC", b"OggS")
-# Sound and video files, but no playlist or script that could name other files or addresses.
-CONTAINERS = "wav,w64,aiff,flac,ogg,mp3,mov,matroska,aac,amr,ac3,asf,avi,flv,mpeg,mpegts,caf,au,wv"
+PIECE = 65_536  # samples at a time, about 4 s
+IN_MEMORY = 8_000_000  # bytes, two minutes: what is longer waits on the disk
 
 
-def load(path: str | Path) -> Tensor:
-    """Read the speech in any audio or video file.
+class Speech:
+    """Checked speech that is read in pieces, so that an hour takes no more memory than a minute.
 
-    Returns (T,) float32 at 16 kHz, the mean of the channels, in [-1, 1].
+    ``len`` is its samples at 16 kHz. Made by ``opened`` and closed with it.
+    """
+
+    def __init__(self, file: IO[bytes], length: int, peak: float) -> None:
+        self._file, self._length = file, length
+        self._scale = max(1.0, peak)  # float files may exceed 1; clipping is harsh
+
+    def __len__(self) -> int:
+        return self._length
+
+    def split(self, size: int = PIECE) -> Iterator[Tensor]:
+        """Yield the speech in order in pieces (size,), the last one shorter, as Tensor.split does."""
+        for start in range(0, self._length, size):
+            self._file.seek(4 * start)  # others may read in between
+            data = bytearray(self._file.read(4 * size))
+            yield torch.frombuffer(data, dtype=torch.float32) / self._scale
+
+
+class Levels:
+    """What a waveform that comes in pieces must be measured for, to say whether it is speech."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.length, self.total = name, 0, 0.0
+        self.low, self.high = math.inf, -math.inf
+
+    @property
+    def peak(self) -> float:
+        """The largest absolute value."""
+        return max(self.high, -self.low)
+
+    def add(self, piece: Tensor) -> None:
+        """Measure the next ``piece (n,)``, n > 0; AudioError when it is not finite or far too long."""
+        low, high = (x.item() for x in piece.aminmax())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise AudioError(
+                f"{self.name} holds invalid numbers (NaN or infinity): export it again as WAV."
+            )
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        self.total += piece.sum(dtype=torch.float64).item()
+        self.length += len(piece)
+        if self.length > MAX_SECONDS * SAMPLE_RATE:
+            raise AudioError(f"{self.name} lasts more than {MAX_SECONDS // 3600} h: cut it up.")
+
+    def check(self) -> None:
+        """Raise AudioError when there was no sound, less than 0.3 s of it, or silence."""
+        seconds = self.length / SAMPLE_RATE
+        if not seconds:
+            raise AudioError(f"{self.name} holds no sound: record or export it again.")
+        if seconds < MIN_SECONDS:
+            raise AudioError(
+                f"{self.name} is too short ({seconds:.2f} s): give {MIN_SECONDS} s or more."
+            )
+        mean = self.total / self.length  # a constant offset is no sound
+        if max(self.high - mean, mean - self.low) < SILENCE_PEAK:
+            raise AudioError(
+                f"{self.name} is silent: check the microphone or raise the recording level."
+            )
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[Speech]:
+    """Open the speech in any audio or video file: at 16 kHz, the mean of the channels, in [-1, 1].
+
+    It is decoded once, into memory or a temporary file that goes with the context.
     Raises AudioError when the file is missing, not audio, damaged, too short or silent.
     """
     path = Path(path)
-    audio = _decode(path)
-    check(audio, path.name)
-    return audio / max(1.0, audio.abs().max().item())  # float files may exceed 1; clipping is harsh
+    with tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
+        levels = _decode(path, file)
+        levels.check()
+        yield Speech(file, levels.length, levels.peak)
+
+
+def load(path: str | Path) -> Tensor:
+    """Read the whole speech in any audio or video file: (T,), as ``opened`` gives it in pieces."""
+    with opened(path) as speech:
+        return torch.cat(list(speech.split()))
 
 
 def check(audio: Tensor, name: str) -> None:
@@ -47,15 +112,26 @@ def check(audio: Tensor, name: str) -> None:
 
     Raises AudioError when it is empty, not finite, shorter than 0.3 s or silent.
     """
-    seconds = len(audio) / SAMPLE_RATE
-    if not seconds:
-        raise AudioError(f"{name} holds no sound: record or export it again.")
-    if not torch.isfinite(audio).all():
-        raise AudioError(f"{name} holds invalid numbers (NaN or infinity): export it again as WAV.")
-    if seconds < MIN_SECONDS:
-        raise AudioError(f"{name} is too short ({seconds:.2f} s): give {MIN_SECONDS} s or more.")
-    if (audio - audio.mean()).abs().max() < SILENCE_PEAK:  # a constant offset is no sound
-        raise AudioError(f"{name} is silent: check the microphone or raise the recording level.")
+    levels = Levels(name)
+    if len(audio):
+        levels.add(audio)
+    levels.check()
+
+
+def is_silent(audio: Tensor) -> bool:
+    """Whether a waveform (T,) holds nothing that a microphone in use would not; an offset is no sound."""
+    return ((audio - audio.mean()).abs().max() < SILENCE_PEAK).item()
+
+
+def start(pieces: Iterable[Tensor], n_samples: int) -> Tensor:
+    """Return the first ``n_samples`` (or fewer, if there are not so many) of ``pieces (..., n)``."""
+    kept, length = [], 0
+    for piece in pieces:
+        kept.append(piece)
+        length += piece.shape[-1]
+        if length >= n_samples:
+            break
+    return torch.cat(kept, dim=-1)[..., :n_samples]
 
 
 def frame_count(n_samples: int, fps: int) -> int:
@@ -89,11 +165,12 @@ def record(seconds: float) -> Tensor:
         raise MicrophoneError(
             "no microphone can be opened: connect one and allow its use, or give a file."
         ) from error
-    return resample(torch.from_numpy(samples[:, 0]), rate, SAMPLE_RATE).clamp(-1, 1)
+    pieces = list(sound.resampled([torch.from_numpy(samples[:, 0])], rate))
+    return torch.cat(pieces).clamp(-1, 1)
 
 
-def save(path: str | Path, audio: Tensor) -> None:
-    """Write a waveform (T,) at 16 kHz in [-1, 1] as 16-bit WAV, whole or not at all.
+def save(path: str | Path, audio: Tensor | Iterable[Tensor]) -> None:
+    """Write a waveform (T,) at 16 kHz in [-1, 1], or its pieces, as 16-bit WAV, whole or not at all.
 
     Raises OutputError when the file cannot be written.
     """
@@ -102,65 +179,34 @@ def save(path: str | Path, audio: Tensor) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".speech-") as folder:
             part = Path(folder, "speech.wav")
-            soundfile.write(part, audio.float().cpu().numpy(), SAMPLE_RATE, subtype="PCM_16")
+            with soundfile.SoundFile(part, "w", SAMPLE_RATE, 1, subtype="PCM_16") as file:
+                for piece in [audio] if isinstance(audio, Tensor) else audio:
+                    file.write(piece.float().cpu().numpy())
             part.replace(path)
     except (OSError, soundfile.SoundFileError) as error:
         raise OutputError(f"{path} cannot be written: choose another file or folder.") from error
 
 
-def _head(path: Path) -> bytes:
-    """The first four bytes, which tell the format, of a file that can be opened."""
-    if path.is_dir():
-        raise AudioError(f"{path} is a folder: name one audio file.")
-    if not path.is_file():
-        raise AudioError(f"{path}: no such file; check the name.")
-    try:
-        with path.open("rb") as file:
-            head = file.read(4)
-    except OSError as error:
-        raise AudioError(f"{path} cannot be opened: {error.strerror}.") from error
-    if not head:
-        raise AudioError(f"{path.name} is empty: record or export it again.")
-    return head
-
-
-def _decode(path: Path) -> Tensor:
-    """Read (T,) at 16 kHz with soundfile, which is quick, or with ffmpeg, which reads the rest."""
-    if _head(path) not in SOUNDFILE_HEADS:
-        return _decode_with_ffmpeg(path)
-    try:
-        audio, rate = _read(path)
-    except (soundfile.SoundFileError, TypeError):  # TypeError: a WAV that is named .raw
-        return _decode_with_ffmpeg(path)
-    if rate < MIN_RATE:
-        raise AudioError(f"{path.name} is sampled at {rate} Hz: give {MIN_RATE} Hz or more.")
-    if not len(audio) or not _is_plain(rate):  # no samples: the recorder died before it noted them
-        return _decode_with_ffmpeg(path)
-    return resample(audio, rate, SAMPLE_RATE)
-
-
-def _read(source: Path | BinaryIO) -> tuple[Tensor, int]:
-    with soundfile.SoundFile(source) as file:
-        blocks = [torch.zeros(0)]
-        while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):  # (n, channels)
-            blocks.append(torch.from_numpy(block).mean(dim=1))
-        return torch.cat(blocks), file.samplerate
-
-
-def _is_plain(rate: int) -> bool:
-    """Whether torchaudio's filter for ``rate`` stays small (44 101 Hz would take gigabytes)."""
-    return rate // math.gcd(rate, SAMPLE_RATE) <= 1_000
-
-
-def _decode_with_ffmpeg(path: Path) -> Tensor:
-    # All channels as WAV, for _read to average: "-ac 1" adds them up to 2.7 times too loud.
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error"]
-    command += ["-format_whitelist", CONTAINERS, "-i", f"file:{path}", "-vn"]
-    command += ["-f", "wav", "-c:a", "pcm_f32le", "-ar", str(SAMPLE_RATE), "-"]
-    try:
-        done = subprocess.run(command, capture_output=True, check=True, timeout=DECODER_SECONDS)
-        return _read(io.BytesIO(done.stdout))[0]
-    except (subprocess.SubprocessError, soundfile.SoundFileError) as error:
+def _decode(path: Path, file: IO[bytes]) -> Levels:
+    """Write the sound of ``path`` into ``file`` as float32 at 16 kHz, and return its levels."""
+    levels = None
+    for pieces in sound.readers(path):
+        with suppress(sound.UnreadableError):
+            levels = _spool(pieces, file, path.name)
+        if levels and levels.length:  # else a recorder died before it noted the length
+            break
+    if levels is None:
         raise AudioError(
             f"{path.name} cannot be read as audio: give a WAV, MP3, FLAC, M4A or WebM file."
-        ) from error
+        )
+    return levels
+
+
+def _spool(pieces: Iterable[Tensor], file: IO[bytes], name: str) -> Levels:
+    levels = Levels(name)
+    file.seek(0)
+    file.truncate()  # another reader may have failed in the middle
+    for piece in pieces:
+        levels.add(piece)
+        file.write(piece.numpy().tobytes())
+    return levels

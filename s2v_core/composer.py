@@ -100,9 +100,13 @@ class Composer(nn.Module):
         ``windows (B, F, W, D)`` from cpc.context_windows, ``mu (B, D_mu)`` and the clip's identity
         ``maps``.
         """
+        return self.draw(windows, mu, self.decoder.join(maps))
+
+    def draw(self, windows: Tensor, mu: Tensor, joined: Sequence[Tensor]) -> Tensor:
+        """Return what ``frames`` does, given the decoder's ``join`` of the maps: once for a clip."""
         emotion = mu.unsqueeze(1).expand(-1, windows.shape[1], -1)
         code = torch.cat([self.listen(windows), emotion], dim=-1)  # c_t (+) mu
-        return self.decoder(code, maps)
+        return self.decoder.draw(code, joined)
 
     def forward(
         self, windows: Tensor, mu: Tensor, nu: Tensor, pose: Tensor

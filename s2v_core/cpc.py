@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from s2v_core.audio import SAMPLE_RATE
 KERNELS, STRIDES, PADDINGS = (10, 8, 4, 4, 4), (5, 4, 2, 2, 2), (3, 2, 1, 1, 1)
 HOP = 160  # samples a step: the product of STRIDES
 STEPS_PER_SECOND = SAMPLE_RATE // HOP  # 100
+BEFORE, AFTER = 1, 2  # whole steps of speech around its own that cover all that z_t hears
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,11 @@ class CPCConfig:
     latents: bool = False  # the other networks hear z_t beside c_t; the paper's hear c_t alone
     first_bias: bool = True  # as CPC_audio; speech is so soft (0.01 to 0.1 of full scale) that the
     # norm sees little but this bias, and a short training does better without it
+
+    @property
+    def heard(self) -> int:
+        """Size of a step as the other networks hear it."""
+        return self.context + (self.channels[-1] if self.latents else 0)
 
 
 class ChannelNorm(nn.Module):
@@ -77,15 +84,66 @@ class CPC(nn.Module):
 
         ``audio (B, T)`` is 16 kHz in [-1, 1]; the tail shorter than a step is left out.
         """
-        n_steps = audio.shape[1] // HOP
-        latents = self.encoder(audio[:, None, : n_steps * HOP]).transpose(1, 2)  # (B, L, H)
+        latents = self.encode(audio)
         context, _ = self.autoregressor(latents)
         return latents, context
 
+    def encode(self, audio: Tensor) -> Tensor:
+        """Return latents z (B, L, H) of ``audio (B, T)``, L = T // 160."""
+        n_steps = audio.shape[1] // HOP
+        return self.encoder(audio[:, None, : n_steps * HOP]).transpose(1, 2)
+
     def hear(self, audio: Tensor) -> Tensor:
         """Return what the other networks hear (B, L, D) of ``audio (B, T)``: c_t, or c_t and z_t."""
-        latents, context = self(audio)
+        return self.offered(*self(audio))
+
+    def offered(self, latents: Tensor, context: Tensor) -> Tensor:
+        """Return what of z (B, L, H) and c (B, L, D) the other networks hear."""
         return torch.cat([context, latents], dim=-1) if self.config.latents else context
+
+
+class Listener:
+    """Hears speech that arrives in pieces: what CPC.hear gives of the whole, in order.
+
+    A piece is encoded with the steps around it, and the recurrence goes on where it was; only the
+    rounding of floats tells the pieces from the whole.
+    """
+
+    def __init__(self, cpc: CPC) -> None:
+        self.cpc = cpc
+        self._held: Tensor | None = None  # speech (B, n) whose steps are not all known
+        self._known = 0  # steps at the start of it that are
+        self._state = None
+
+    def feed(self, audio: Tensor) -> Tensor:
+        """Return the steps (B, L, D), L may be 0, that the next piece, ``audio (B, n)``, completes."""
+        self._held = audio if self._held is None else torch.cat([self._held, audio], dim=1)
+        return self._hear(self._held.shape[1] // HOP - AFTER, AFTER)
+
+    def finish(self) -> Tensor:
+        """Return the last steps (B, L, D), when no more speech comes."""
+        return self._hear(self._held.shape[1] // HOP, 0)
+
+    def _hear(self, until: int, after: int) -> Tensor:
+        """Return what is heard in the steps not known yet up to ``until``, with ``after`` more in sight."""
+        if until <= self._known:
+            return self._held.new_empty(len(self._held), 0, self.cpc.config.heard)
+        latents = self.cpc.encode(self._held[:, : (until + after) * HOP])[:, self._known :]
+        latents = latents[:, : until - self._known]
+        context, self._state = self.cpc.autoregressor(latents, self._state)
+        done = max(0, until - BEFORE)
+        self._held, self._known = self._held[:, done * HOP :], until - done
+        return self.cpc.offered(latents, context)
+
+
+def hear_pieces(cpc: CPC, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Yield what CPC.hear gives of the whole speech, in pieces (B, L, D), L > 0."""
+    listener = Listener(cpc)
+    for piece in pieces:
+        if (steps := listener.feed(piece)).shape[1]:
+            yield steps
+    if (steps := listener.finish()).shape[1]:
+        yield steps
 
 
 def summarise(context: Tensor, form: str) -> Tensor:
@@ -95,11 +153,29 @@ def summarise(context: Tensor, form: str) -> Tensor:
     deviation over time, (B, 2 D), which forgets neither the start of a long speech nor hears only
     the silence at its end.
     """
+    return summarise_pieces([context], form)
+
+
+def summarise_pieces(pieces: Iterable[Tensor], form: str) -> Tensor:
+    """Return omega, as ``summarise`` does, of a context that comes in ``pieces (B, L, D)``, L > 0.
+
+    One piece is held at a time: means and squared deviations of the pieces are joined by the
+    formulas of Chan, Golub and LeVeque (1979).
+    """
     if form == "last":
-        return context[:, -1]
-    if form == "stats":
-        return torch.cat([context.mean(1), context.std(1)], dim=1)
-    raise ValueError(f"omega is 'last' or 'stats', not {form!r}")
+        for piece in pieces:
+            last = piece[:, -1]
+        return last
+    if form != "stats":
+        raise ValueError(f"omega is 'last' or 'stats', not {form!r}")
+    n, mean, squares = 0, 0.0, 0.0
+    for piece in pieces:
+        m, length = piece.mean(1), piece.shape[1]
+        apart = m - mean
+        squares += ((piece - m.unsqueeze(1)) ** 2).sum(1) + apart**2 * (n * length / (n + length))
+        mean += apart * (length / (n + length))
+        n += length
+    return torch.cat([mean, (squares / (n - 1)).sqrt()], dim=1)
 
 
 def context_windows(context: Tensor, n_frames: int, look: int, fps: int) -> Tensor:

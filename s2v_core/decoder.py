@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 DOUBLINGS = 5  # from 4x3 to 128x96
 
@@ -26,11 +28,26 @@ class DecoderBlock(nn.Module):
 
     def forward(self, x: Tensor, side: Tensor | None) -> Tensor:
         """Return (B F, c_out, 2h, 2w) for ``x (B F, c_in, h, w)`` and ``side (B, c_side, h, w)``."""
-        if self.join is not None:
-            clips = side.shape[0]
-            both = self.join(x).unflatten(0, (clips, -1)) + self.join_side(side).unsqueeze(1)
+        return self.grown(x, None if side is None else self.join_side(side))
+
+    def grown(self, x: Tensor, joined: Tensor | None) -> Tensor:
+        """Return what ``forward`` does, given ``join_side`` of the side map."""
+        if joined is not None:
+            both = self.join(x).unflatten(0, (len(joined), -1)).add_(joined.unsqueeze(1))
             x = self.join_norm(both.flatten(0, 1))
         return self.grow_norm(self.grow(x))
+
+    def fold(self) -> None:
+        """Fold the norms into the convolutions: the same numbers in fewer steps, for inference alone."""
+        if self.join is not None:
+            norm = self.join_norm[0]
+            self.join = fuse_conv_bn_eval(self.join, norm)
+            self.join_side = fuse_conv_bn_eval(self.join_side, norm)
+            self.join_side.bias = None  # the norm's shift is in join's already
+            self.join_norm = nn.ReLU(inplace=True)
+        if isinstance(self.grow_norm, nn.Sequential):
+            self.grow = fuse_conv_bn_eval(self.grow, self.grow_norm[0], transpose=True)
+            self.grow_norm = nn.ReLU(inplace=True)
 
 
 class FrameDecoder(nn.Module):
@@ -56,9 +73,28 @@ class FrameDecoder(nn.Module):
 
     def forward(self, code: Tensor, sides: Sequence[Tensor]) -> Tensor:
         """Return frames (B, F, 3, H, W) in [-1, 1] for ``code (B, F, code)`` and a clip's side maps."""
+        return self.draw(code, self.join(sides))
+
+    def join(self, sides: Sequence[Tensor]) -> list[Tensor]:
+        """Return a clip's side maps convolved for ``draw``: once for all of its frames."""
+        return [block.join_side(side) for block, side in zip(self.blocks, sides, strict=False)]
+
+    def draw(self, code: Tensor, joined: Sequence[Tensor]) -> Tensor:
+        """Return what ``forward`` does, given ``join`` of the side maps."""
         clips, frames, size = code.shape
-        x = self.start_norm(self.start(code.reshape(clips * frames, size, 1, 1)))
-        padded = list(sides) + [None] * (DOUBLINGS - len(sides))
+        # Of a single pixel the transposed convolution is a matrix product, and faster as one.
+        x = code.reshape(clips * frames, size) @ self.start.weight.flatten(1)
+        x = self.start_norm(x.unflatten(1, self.start_size))
+        padded = [*joined, *[None] * (DOUBLINGS - len(joined))]
         for block, side in zip(self.blocks, padded, strict=True):
-            x = block(x, side)
+            x = block.grown(x, side)
         return x.unflatten(0, (clips, frames))
+
+    def fold(self) -> None:
+        """Fold the norms into the convolutions and lay the weights out as a CPU likes them.
+
+        The frames stay the same up to float rounding; training is not possible any more.
+        """
+        for block in self.blocks:
+            block.fold()
+        self.to(memory_format=torch.channels_last)

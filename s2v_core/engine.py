@@ -5,21 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from s2v_core import METHODS, audio, checkpoint, face, video
+from s2v_core.audio import Speech
 from s2v_core.composer import Composer, ComposerConfig
-from s2v_core.cpc import CPC, CPCConfig, context_windows
+from s2v_core.cpc import CPC, CPCConfig
 from s2v_core.errors import CheckpointError
 from s2v_core.face import LandmarkConfig, LandmarkNet, Still
-from s2v_core.sdfa import SDFA, SDFAConfig, speech_windows
+from s2v_core.methods import CHUNK, Animating, Composing, Face, Method
+from s2v_core.pipeline import work_ahead
+from s2v_core.sdfa import SDFA, SDFAConfig
 from s2v_core.speech2face import Speech2Face, Speech2FaceConfig
-from s2v_core.students import Students, StudentsConfig, unit
+from s2v_core.stream import Stream
+from s2v_core.students import Students, StudentsConfig
 
 NETWORKS = {
     "cpc": (CPC, CPCConfig),
@@ -30,8 +35,7 @@ NETWORKS = {
     "s2f_sdfa": (SDFA, SDFAConfig),
     "landmarks": (LandmarkNet, LandmarkConfig),
 }
-CHUNK = 16  # frames decoded at a time: memory stays constant, and a CPU's cache is not left
-NOISE_STD = 0.33  # SDFA's, at inference
+T = TypeVar("T")
 Progress = Callable[[str, int, int], None]  # method, frames done, frames in all
 
 
@@ -69,6 +73,8 @@ class Speech2Video:
         networks = {
             key: checkpoint.load_network(folder / key, *types) for key, types in NETWORKS.items()
         }
+        for key in ("composer", "sdfa", "s2f_sdfa"):
+            networks[key].decoder.fold()
         return cls(networks, folder / "portrait.png", folder.name, pick_device(device))
 
     def generate(
@@ -92,11 +98,11 @@ class Speech2Video:
         ``label`` marks every frame as synthetic. Raises AudioError or FaceError before anything is
         written, OutputError when ``out`` cannot be written.
         """
-        waveform = audio.load(speech)
-        still = self.still(reference) if "sdfa" in methods else None
-        for method in methods:
-            path = Path(out) / f"{Path(speech).stem}.{method}.mp4"
-            yield self._write(method, waveform, still, path, label, progress)
+        with audio.opened(speech) as heard:
+            still = self.still(reference) if "sdfa" in methods else None
+            for method in methods:
+                path = Path(out) / f"{Path(speech).stem}.{method}.mp4"
+                yield self._write(method, heard, still, path, label, progress)
 
     def still(self, reference: str | Path | None) -> Still:
         """Return the aligned face of ``reference``, or of the model's own portrait."""
@@ -105,74 +111,87 @@ class Speech2Video:
             picture, self.networks["landmarks"].cpu(), self.config.height, self.config.width
         )
 
+    def stream(self, method: str = "speech2video", still: Still | None = None) -> Stream:
+        """Return a Stream that turns speech into ``method``'s frames while it is still coming.
+
+        ``still`` is the face that "sdfa" animates, from ``self.still``.
+        """
+        return Stream(self._method(method, still), self.fps, self.device)
+
+    def frames(
+        self, method: str, speech: Tensor | Speech, still: Still | None = None
+    ) -> Iterator[Tensor]:
+        """Yield ``method``'s frames in chunks (n, 3, H, W) in [-1, 1], in order, for ``speech (T,)``.
+
+        ``still`` is the aligned face that "sdfa" animates, turned as it is; the other methods' heads
+        are held as the face that the voice recalls was held on average.
+        """
+        return self._drawn(self._method(method, still), speech, Tensor.cpu)
+
+    def _drawn(
+        self, method: Method, speech: Tensor | Speech, finish: Callable[[Tensor], T]
+    ) -> Iterator[T]:
+        """Yield ``finish`` of every chunk of ``method``'s frames, drawn by as many threads as torch may use."""
+
+        def draw(heard: tuple[Tensor, Face]) -> T:
+            return finish(method.draw(*heard))
+
+        workers = torch.get_num_threads() if self.device.type == "cpu" else 1
+        return work_ahead(draw, self._heard(method, speech), workers)
+
+    def _heard(self, method: Method, speech: Tensor | Speech) -> Iterator[tuple[Tensor, Face]]:
+        """Yield the codes of at most CHUNK frames at a time, and the face to draw them with."""
+        face, ear = method.recall(self._pieces(speech)), method.ear()
+        for piece in self._pieces(speech):
+            codes = ear.feed(piece)
+            if len(codes):
+                yield codes, face
+        for codes in ear.finish(audio.frame_count(len(speech), self.fps)).split(CHUNK):
+            yield codes, face
+
+    def _pieces(self, speech: Tensor | Speech) -> Iterator[Tensor]:
+        """Yield ``speech`` in pieces (1, T) of CHUNK frames on the model's device."""
+        for piece in speech.split(audio.sample_count(CHUNK, self.fps)):
+            yield piece[None].to(self.device)
+
+    def _method(self, name: str, still: Still | None) -> Method:
+        if name == "speech2video":
+            return Composing(self.networks)
+        return Animating(self.networks, (still or self.still(None)) if name == "sdfa" else None)
+
     def _write(
         self,
-        method: str,
-        waveform: Tensor,
+        name: str,
+        speech: Speech,
         still: Still | None,
         path: Path,
         label: bool,
         progress: Progress | None,
     ) -> Generation:
         began = time.perf_counter()
-        n_frames = audio.frame_count(len(waveform), self.fps)
-        frames = (
-            frame for chunk in self.frames(method, waveform, still) for frame in to_uint8(chunk)
+        n_frames = audio.frame_count(len(speech), self.fps)
+        pictures = self._drawn(
+            self._method(name, still), speech, lambda frames: to_pictures(frames, label)
         )
-        if label:
-            frames = map(video.draw_label, frames)
-        report = (lambda done, total: progress(method, done, total)) if progress else None
+        report = (lambda done, total: progress(name, done, total)) if progress else None
         video.write(
-            path, frames, n_frames, self.fps, waveform, title=f"{path.stem}", progress=report
+            path,
+            chain.from_iterable(pictures),
+            n_frames,
+            self.fps,
+            speech,
+            title=path.stem,
+            progress=report,
         )
         seconds = time.perf_counter() - began
         return Generation(
-            method,
+            name,
             path,
             n_frames,
             self.fps,
             round(seconds, 3),
             round(seconds * self.fps / n_frames, 4),
         )
-
-    def frames(self, method: str, waveform: Tensor, still: Still | None = None) -> Iterator[Tensor]:
-        """Yield ``method``'s frames in chunks (n, 3, H, W) in [-1, 1], in order, for ``waveform (T,)``.
-
-        ``still`` is the aligned face that "sdfa" animates, turned as it is; the other methods' heads
-        are held as the face that the voice recalls was held on average.
-        """
-        speech = waveform[None].to(self.device)
-        n_frames = audio.frame_count(len(waveform), self.fps)
-        if method == "speech2video":
-            return self._compose(speech, n_frames)
-        if method == "sdfa":
-            picture = torch.from_numpy(still.picture).permute(2, 0, 1)[None].to(self.device)
-            pose = torch.from_numpy(still.pose)[None].to(self.device)
-            return self._animate(self.networks["sdfa"], picture / 127.5 - 1, pose, speech, n_frames)
-        face, pose = self._recall_face(speech)
-        return self._animate(self.networks["s2f_sdfa"], face, pose, speech, n_frames)
-
-    @torch.inference_mode()
-    def _recall_face(self, speech: Tensor) -> tuple[Tensor, Tensor]:
-        """Return Speech2Face's feature (B, face) of ``speech (B, T)`` and the pose (B, 2) of that face.
-
-        What the students remember helps it as it helps them: the feature is drawn to the nearest faces.
-        """
-        students, feature = self.networks["students"], self.networks["speech2face"](speech)
-        nearest = students.recollect_face(unit(feature))
-        length = feature.norm(dim=1, keepdim=True) / nearest.norm(dim=1, keepdim=True)
-        return length * nearest, students.rest(nearest)
-
-    @torch.inference_mode()
-    def _compose(self, speech: Tensor, n_frames: int) -> Iterator[Tensor]:
-        composer = self.networks["composer"]
-        context = self.networks["cpc"].hear(speech)
-        mu, nu = self.recall(speech, context)
-        pose = self.networks["students"].rest(nu)[:, : self.config.pose]
-        maps = composer.identity(nu, pose)
-        windows = context_windows(context, n_frames, self.config.look, self.fps)
-        for part in windows.split(CHUNK, dim=1):
-            yield composer.frames(part, mu, maps)[0].cpu()
 
     @torch.inference_mode()
     def recall(self, speech: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
@@ -183,20 +202,6 @@ class Speech2Video:
         students = self.networks["students"]
         return students.recollect(*students(speech if students.hears_speech else context))
 
-    @torch.inference_mode()
-    def _animate(
-        self, sdfa: SDFA, identity: Tensor, pose: Tensor, speech: Tensor, n_frames: int
-    ) -> Iterator[Tensor]:
-        code, maps = sdfa.identify(identity)
-        windows = speech_windows(speech, n_frames, self.fps)
-        generator = torch.Generator().manual_seed(0)  # the same speech gives the same video
-        noise = sdfa.noisy(1, n_frames, NOISE_STD, generator)
-        heard = None
-        for part, drift in zip(windows.split(CHUNK, dim=1), noise.split(CHUNK, dim=1), strict=True):
-            feature, heard = sdfa.speech(part, heard)
-            turned = pose[:, None, : sdfa.config.pose].expand(-1, part.shape[1], -1)
-            yield sdfa.frames(feature, drift, turned, code, maps)[0].cpu()
-
 
 def pick_device(name: str) -> torch.device:
     """Return the torch device called ``name``; "auto" is CUDA, else Apple's MPS, else the CPU."""
@@ -205,6 +210,12 @@ def pick_device(name: str) -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def to_pictures(frames: Tensor, label: bool) -> list[np.ndarray]:
+    """Return ``frames (n, 3, H, W)`` in [-1, 1] as n pictures (H, W, 3) uint8, marked if ``label``."""
+    pictures = list(to_uint8(frames.cpu()))
+    return [video.draw_label(picture) for picture in pictures] if label else pictures
 
 
 def to_uint8(frames: Tensor) -> np.ndarray:

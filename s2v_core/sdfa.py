@@ -113,12 +113,18 @@ class SDFA(nn.Module):
         return self.still(identity)
 
     def noisy(
-        self, clips: int, frames: int, std: float, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Return smooth noise (clips, frames, noise): Gaussian of ``std`` through the noise GRU."""
+        self,
+        clips: int,
+        frames: int,
+        std: float,
+        generator: torch.Generator | None = None,
+        state: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return smooth noise (clips, frames, noise), Gaussian of ``std`` through a GRU, and its state."""
         device = next(self.parameters()).device
         draw = torch.randn(clips, frames, self.config.noise, generator=generator).to(device)
-        return torch.tanh(self.noise(std * draw)[0])
+        noise, state = self.noise(std * draw, state)
+        return torch.tanh(noise), state
 
     def frames(
         self, speech: Tensor, noise: Tensor, pose: Tensor, code: Tensor, maps: list[Tensor]
@@ -127,8 +133,14 @@ class SDFA(nn.Module):
 
         ``code`` and ``maps`` are the clip's, from ``identify``.
         """
+        return self.draw(speech, noise, pose, code, self.decoder.join(maps))
+
+    def draw(
+        self, speech: Tensor, noise: Tensor, pose: Tensor, code: Tensor, joined: list[Tensor]
+    ) -> Tensor:
+        """Return what ``frames`` does, given the decoder's ``join`` of the maps: once for a clip."""
         identity = code.unsqueeze(1).expand(-1, speech.shape[1], -1)
-        return self.decoder(torch.cat([speech, noise, identity, pose], dim=-1), maps)
+        return self.decoder.draw(torch.cat([speech, noise, identity, pose], dim=-1), joined)
 
 
 def speech_windows(audio: Tensor, n_frames: int, fps: int) -> Tensor:

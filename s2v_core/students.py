@@ -56,6 +56,10 @@ class Students(nn.Module):
         the vectors only up to their length, so they are normalised here once.
         """
         omega = self.voice(heard) if self.hears_speech else summarise(heard, self.config.summary)
+        return self.judge(omega)
+
+    def judge(self, omega: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mu and nu, as ``forward`` does, of the speech's summary ``omega (B, D)``."""
         return unit(self.s_emo(omega)), unit(self.s_id(omega))
 
     def remember(self, emotions: Tensor, faces: Tensor, poses: Tensor) -> None:

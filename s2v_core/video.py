@@ -13,7 +13,7 @@ import torch
 from moviepy import VideoClip
 from torch import Tensor
 
-from s2v_core.audio import sample_count
+from s2v_core.audio import PIECE, Speech, sample_count
 from s2v_core.audio import save as save_audio
 from s2v_core.errors import OutputError, UserError
 
@@ -39,7 +39,7 @@ def write(
     frames: Iterable[np.ndarray],
     n_frames: int,
     fps: int,
-    audio: Tensor,
+    audio: Tensor | Speech,
     *,
     title: str = "",
     progress: Progress | None = None,
@@ -56,7 +56,7 @@ def write(
         # moviepy's files live in a folder of their own beside the target, and go with it.
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".video-") as folder:
             sound, part = Path(folder, "sound.wav"), Path(folder, "video.mp4")
-            save_audio(sound, _fit(audio, sample_count(n_frames, fps)))
+            save_audio(sound, _fit(audio.split(PIECE), sample_count(n_frames, fps)))
             _encode(part, _on_demand(frames, n_frames, fps, progress), n_frames, fps, sound, title)
             _check_whole(part, n_frames)
             part.replace(path)
@@ -105,9 +105,12 @@ def probe(path: str | Path) -> VideoInfo:
     return VideoInfo(width, height, fps, n_frames, n_frames / fps)
 
 
-def _fit(audio: Tensor, n_samples: int) -> Tensor:
-    audio = audio[:n_samples]
-    return torch.nn.functional.pad(audio, (0, n_samples - len(audio)))
+def _fit(pieces: Iterable[Tensor], n_samples: int) -> Iterator[Tensor]:
+    """Yield ``n_samples`` of a waveform in ``pieces (n,)``, cut or filled with silence."""
+    for piece in pieces:
+        yield piece[:n_samples]
+        n_samples -= len(piece[:n_samples])
+    yield torch.zeros(n_samples)
 
 
 def _on_demand(

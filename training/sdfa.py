@@ -149,7 +149,7 @@ class SDFATrainer:
         sdfa = self.accelerator.unwrap_model(self.network)
         code, maps = sdfa.identify(batch.identity)
         speech, _ = sdfa.speech(batch.windows)
-        noise = sdfa.noisy(*speech.shape[:2], self.config.model.noise_std)
+        noise, _ = sdfa.noisy(*speech.shape[:2], self.config.model.noise_std)
         at = batch.start[:, None] + torch.arange(self.config.frames, device=speech.device)  # (B, F)
         rows = torch.arange(len(at), device=speech.device)[:, None]
         fake = sdfa.frames(speech[rows, at], noise[rows, at], batch.pose, code, maps)

@@ -15,8 +15,11 @@ from s2v_core.cpc import (
     STRIDES,
     ChannelNorm,
     CPCConfig,
+    Listener,
     context_windows,
+    hear_pieces,
     summarise,
+    summarise_pieces,
 )
 
 SMALL = CPCConfig(channels=(8,) * 5, context=6)
@@ -162,3 +165,42 @@ def test_windows_as_a_loop_would_cut_them(look, steps, n_frames):
     context = torch.randn(2, steps, 3, generator=torch.Generator().manual_seed(0))
     windows = context_windows(context, n_frames, look, fps=25)
     assert torch.equal(windows, slow_windows(context, n_frames, look))
+
+
+PIECES = [[1920], [160] * 12, [1] * 7 + [1913], [311, 9, 700, 900], [40] * 40 + [320], [1900, 20]]
+
+
+@pytest.mark.parametrize("sizes", PIECES)
+@pytest.mark.parametrize("recurrence", ["GRU", "LSTM"])
+@torch.inference_mode()
+def test_speech_in_pieces_is_heard_as_the_whole(recurrence, sizes):
+    torch.manual_seed(0)
+    cpc = CPC(replace(SMALL, latents=True, recurrence=recurrence)).double()
+    speech = torch.randn(2, 1920, generator=torch.Generator().manual_seed(1)).double()
+    heard = torch.cat(list(hear_pieces(cpc, speech.split(sizes, dim=1))), dim=1)
+    torch.testing.assert_close(heard, cpc.hear(speech), rtol=0, atol=1e-12)
+
+
+@torch.inference_mode()
+def test_a_step_is_heard_as_soon_as_its_field_is_whole_steps(cpc, speech):
+    listener = Listener(cpc)
+    known = 0
+    for k, piece in enumerate(speech.split(HOP, dim=1), start=1):
+        known += listener.feed(piece).shape[1]
+        assert known == max(0, k - 2)  # of 10 ms each
+        assert listener._held.shape[1] <= 3 * HOP + HOP
+
+
+@torch.inference_mode()
+def test_less_than_a_step_is_nothing(cpc):
+    listener = Listener(cpc)
+    assert listener.feed(torch.zeros(1, 159).double()).shape == (1, 0, SMALL.heard)
+    assert listener.finish().shape == (1, 0, SMALL.heard)
+
+
+@pytest.mark.parametrize("form", ["last", "stats"])
+@pytest.mark.parametrize("sizes", [[30], [1] * 30, [2, 3, 25], [29, 1]])
+def test_omega_of_pieces_is_that_of_the_whole(form, sizes):
+    context = 5 + torch.randn(2, 30, 3, generator=torch.Generator().manual_seed(0)).double()
+    omega = summarise_pieces(context.split(sizes, dim=1), form)
+    torch.testing.assert_close(omega, summarise(context, form), rtol=0, atol=1e-12)

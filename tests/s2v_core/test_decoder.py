@@ -75,3 +75,23 @@ def test_gradients_reach_every_parameter(n_sides, without_gradient):
     network = decoder(n_sides)
     frames = network(random(2, 3, 7), side_maps(2, n_sides))
     assert without_gradient(network, frames) == []
+
+
+@torch.inference_mode()
+def test_side_maps_joined_once_give_the_same_frames():
+    network, code, maps = decoder().eval(), random(2, 3, 7), side_maps(2)
+    assert torch.equal(network.draw(code, network.join(maps)), network(code, maps))
+
+
+@pytest.mark.parametrize("n_sides", [0, 4, 5])
+@torch.inference_mode()
+def test_folded_norms_change_no_frame(n_sides):
+    network, code, maps = decoder(n_sides), random(2, 3, 7), side_maps(2, n_sides)
+    network.train()
+    for seed in range(3):  # norms that do something, as after training
+        network(3 * random(2, 4, 7, seed=seed) + 1, maps)
+    before = network.eval()(code, maps)
+    network.fold()
+    norms = [module for block in network.blocks for module in block.modules()]
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in norms)
+    torch.testing.assert_close(network(code, maps), before, atol=1e-5, rtol=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +12,14 @@ import torch
 
 import s2v_core
 from s2v_core import audio, video
-from s2v_core.engine import CHUNK, Speech2Video, to_uint8
+from s2v_core.cpc import context_windows
+from s2v_core.engine import Speech2Video, to_uint8
 from s2v_core.errors import AudioError, CheckpointError, FaceError
+from s2v_core.methods import CHUNK
 
-EXAMPLES = Path(__file__).parents[2] / "demo" / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "demo" / "examples"
 SPEECH = EXAMPLES / "calm_woman_english.wav"
-
-
-@pytest.fixture(scope="module")
-def model() -> Speech2Video:
-    return s2v_core.load(Path(__file__).parents[2] / "checkpoints" / "avatars", "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +38,24 @@ def test_a_frame_for_every_moment_of_the_speech(model, waveform, method) -> None
     assert frames.abs().max() <= 1
 
 
-@pytest.mark.parametrize("method", s2v_core.METHODS)
-def test_chunks_are_the_whole(model, waveform, method, monkeypatch) -> None:
-    chunked = whole(model, method, waveform)
+def test_chunks_are_what_the_networks_give_of_the_whole(model, waveform) -> None:
+    """All in one piece, as in training: no ear, no threads, no chunk."""
+    chunked, speech = whole(model, "speech2video", waveform), waveform[None]
     assert len(chunked) > 2 * CHUNK
-    monkeypatch.setattr("s2v_core.engine.CHUNK", 10_000)
-    torch.testing.assert_close(chunked, whole(model, method, waveform), atol=1e-4, rtol=0)
+    composer, students = model.networks["composer"], model.networks["students"]
+    with torch.inference_mode():
+        context = model.networks["cpc"].hear(speech)
+        mu, nu = model.recall(speech, context)
+        windows = context_windows(context, len(chunked), model.config.look, model.fps)
+        frames, _ = composer(windows, mu, nu, students.rest(nu))
+    torch.testing.assert_close(chunked, frames[0], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("method", s2v_core.METHODS)
+def test_a_file_in_pieces_is_the_waveform(model, waveform, method) -> None:
+    with audio.opened(SPEECH) as speech:
+        frames = torch.cat(list(model.frames(method, speech)))
+    assert torch.equal(frames, whole(model, method, waveform))
 
 
 @pytest.mark.parametrize("method", s2v_core.METHODS)
@@ -121,3 +133,40 @@ def test_a_missing_model_is_named(tmp_path) -> None:
 def test_uint8_is_exact_at_the_ends_and_the_middle() -> None:
     frames = torch.tensor([-1.0, 0.0, 1.0]).view(3, 1, 1, 1).expand(3, 3, 2, 2)
     assert to_uint8(frames)[:, 0, 0, 0].tolist() == [0, 128, 255]
+
+
+MEMORY = """
+import resource, sys
+import torch
+from s2v_core import audio
+from s2v_core.composer import Composer, ComposerConfig
+from s2v_core.cpc import CPC, CPCConfig
+from s2v_core.engine import Speech2Video
+from s2v_core.students import Students, StudentsConfig
+
+channels = (4,) * 5
+networks = {
+    "cpc": CPC(CPCConfig(channels=channels, context=8)),
+    "students": Students(StudentsConfig(hidden=8, mu=8, nu=8, summary="voice", voice=2)),
+    "composer": Composer(ComposerConfig(context=8, mu=8, nu=8, channels=channels, identity=channels)),
+}
+networks = {name: network.eval() for name, network in networks.items()}
+model = Speech2Video(networks, None, "tiny", torch.device("cpu"))
+for path in sys.argv[1:]:
+    with audio.opened(path) as speech:
+        frames = sum(map(len, model.frames("speech2video", speech)))
+    print(frames, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_memory_does_not_grow_with_the_speech(tmp_path, waveform) -> None:
+    """Small networks, since what could grow is what lies between them. Kept frames would be 220 MB."""
+    seconds = {"short": 10, "long": 60}
+    for name, length in seconds.items():
+        repeats = -(-length * audio.SAMPLE_RATE // len(waveform))
+        audio.save(tmp_path / f"{name}.wav", waveform.repeat(repeats)[: length * audio.SAMPLE_RATE])
+    command = [sys.executable, "-c", MEMORY, *(str(tmp_path / f"{name}.wav") for name in seconds)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    (n_short, short), (n_long, long) = (map(int, line.split()) for line in done.stdout.splitlines())
+    assert (n_short, n_long) == (250, 1_500)
+    assert long - short < 40, (short, long)  # MB

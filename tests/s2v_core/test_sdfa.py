@@ -95,7 +95,7 @@ def test_windows_as_a_loop_would_cut_them(samples, n_frames):
 def generate(sdfa: SDFA, identity: torch.Tensor, windows: torch.Tensor, std: float = 0.0):
     code, maps = sdfa.identify(identity)
     speech, _ = sdfa.speech(windows)
-    noise = sdfa.noisy(*windows.shape[:2], std)
+    noise, _ = sdfa.noisy(*windows.shape[:2], std)
     pose = torch.full((*windows.shape[:2], sdfa.config.pose), 3.0)
     return sdfa.frames(speech, noise, pose, code, maps)
 
@@ -145,10 +145,10 @@ def test_the_speech_code_never_hears_later_frames():
 @torch.inference_mode()
 def test_noise_is_bounded_differs_by_clip_and_vanishes_without_deviation():
     sdfa = small()
-    noise = sdfa.noisy(2, 50, 0.6**0.5)
+    noise, _ = sdfa.noisy(2, 50, 0.6**0.5)
     assert noise.abs().max() < 1
     assert not torch.allclose(noise[0], noise[1])
-    quiet = sdfa.noisy(2, 50, 0.0)
+    quiet, _ = sdfa.noisy(2, 50, 0.0)
     torch.testing.assert_close(quiet[0], quiet[1])
 
 

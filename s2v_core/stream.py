@@ -1,0 +1,66 @@
+"""Live: frames of a face that speaks while the speech is still coming."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from s2v_core import audio
+from s2v_core.audio import SAMPLE_RATE
+from s2v_core.methods import CHUNK, Method
+
+FIRST = SAMPLE_RATE // 10  # samples of a voice by which the face is recalled for the first time
+SETTLED = 20 * SAMPLE_RATE  # and for the last time: the students hear no more of a voice
+
+
+class Stream:
+    """Frames as soon as they can be known, from speech that comes in pieces of any size.
+
+    A frame is known 100 ms after its end, since the networks look that far ahead. Who is speaking,
+    and how they feel, is recalled by 0.1 s of a voice and again each time that twice as much has
+    been heard, up to 20 s: the face settles. From then on the frames are those of the same speech
+    in a file, up to float rounding. A silent start is no voice; it shows the face of silence.
+    """
+
+    def __init__(self, method: Method, fps: int, device: torch.device) -> None:
+        self.fps = fps
+        self._method, self._ear, self._device = method, method.ear(), device
+        self._length = 0  # samples
+        self._voice: list[Tensor] = []  # (1, n) each
+        self._due = FIRST  # samples of the voice at which the face is recalled again
+        self._face = method.recall([torch.zeros(1, SAMPLE_RATE, device=device)])
+
+    @property
+    def settled(self) -> bool:
+        """Whether the face will not change any more."""
+        return self._due > SETTLED
+
+    def feed(self, speech: Tensor) -> Tensor:
+        """Return the frames (n, 3, H, W) in [-1, 1], n may be 0, that the next piece makes known.
+
+        ``speech (T,)``, T > 0, is float32 at 16 kHz in [-1, 1]. The k-th of all the frames shows what
+        is said from k / fps to (k + 1) / fps seconds.
+        """
+        piece = speech[None].to(self._device)
+        self._length += len(speech)
+        if not self.settled and (self._voice or not audio.is_silent(speech)):
+            self._recall(piece)
+        return self._draw(self._ear.feed(piece))
+
+    def finish(self) -> Tensor:
+        """Return the last frames (n, 3, H, W) of all that the speech lasts; no more may be fed."""
+        return self._draw(self._ear.finish(audio.frame_count(self._length, self.fps)))
+
+    def _recall(self, piece: Tensor) -> None:
+        """Keep ``piece (1, n)`` of the voice and recall the face by all of it, when that is due."""
+        self._voice.append(piece)
+        heard = sum(part.shape[1] for part in self._voice)
+        if heard < self._due:
+            return
+        self._face = self._method.recall(self._voice)
+        self._due = SETTLED + 1 if heard >= SETTLED else min(2 * heard, SETTLED)
+        if self.settled:
+            self._voice = []
+
+    def _draw(self, codes: Tensor) -> Tensor:
+        return torch.cat([self._method.draw(part, self._face) for part in codes.split(CHUNK)]).cpu()

@@ -1,0 +1,89 @@
+"""The ears against what training cuts out of whole clips; the recalled faces against the networks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from s2v_core import audio
+from s2v_core.composer import Composer, ComposerConfig
+from s2v_core.cpc import CPC, CPCConfig, context_windows
+from s2v_core.methods import Animating, Composing, Ear, Noise
+from s2v_core.sdfa import speech_windows
+from s2v_core.students import Students, StudentsConfig
+from s2v_core.voice import LONGEST
+
+SPEECH = Path(__file__).parents[2] / "demo" / "examples" / "sad_woman_german.wav"
+SIZES = [[20_000], [640] * 31 + [160], [1] * 50 + [7000, 12_950], [4800, 15_200], [10_240, 9_760]]
+
+
+@pytest.fixture(scope="module")
+def speech() -> torch.Tensor:
+    return audio.load(SPEECH)[None, :20_000]  # 31.25 frames
+
+
+def codes_of(ear: Ear, pieces: list[torch.Tensor], n_frames: int) -> torch.Tensor:
+    return torch.cat([*map(ear.feed, pieces), ear.finish(n_frames)])
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@torch.inference_mode()
+def test_the_composers_ear_hears_what_the_whole_clip_would_give(model, speech, sizes):
+    codes = codes_of(Composing(model.networks).ear(), speech.split(sizes, dim=1), 31)
+    context = model.networks["cpc"].hear(speech)
+    whole = context_windows(context, 31, model.config.look, model.fps)[0]
+    torch.testing.assert_close(codes, whole, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@torch.inference_mode()
+def test_sdfas_ear_hears_what_the_whole_clip_would_give(model, speech, sizes):
+    ear, sdfa = Animating(model.networks, None).ear(), model.networks["s2f_sdfa"]
+    codes = codes_of(ear, speech.split(sizes, dim=1), 31)
+    heard, _ = sdfa.speech(speech_windows(speech, 31, model.fps))
+    torch.testing.assert_close(codes[:, : sdfa.config.speech], heard[0], atol=1e-4, rtol=0)
+    assert torch.equal(codes[:, sdfa.config.speech :], Noise(sdfa).take(31))
+
+
+@torch.inference_mode()
+def test_noise_does_not_depend_on_how_much_is_taken_at_a_time(model):
+    sdfa = model.networks["sdfa"]
+    noise = Noise(sdfa)
+    parts = torch.cat([noise.take(n) for n in (1, 5, 16, 18)])
+    assert torch.equal(parts, Noise(sdfa).take(40))
+    assert parts.diff(dim=0).abs().max() > 0
+
+
+@torch.inference_mode()
+def test_the_face_is_recalled_by_the_first_twenty_seconds(model, speech):
+    long = speech.repeat(1, 18)  # 22.5 s
+    assert long.shape[1] > LONGEST
+    mu, *joined = Composing(model.networks).recall(iter(long.split(9_999, dim=1)))
+    expected_mu, nu = model.recall(long, torch.empty(0))
+    torch.testing.assert_close(mu, expected_mu)
+    composer = model.networks["composer"]
+    pose = model.networks["students"].rest(nu)
+    expected = composer.decoder.join(composer.identity(nu, pose))
+    for ours, theirs in zip(joined, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize(("form", "omega"), [("last", 6), ("stats", 12)])
+@torch.inference_mode()
+def test_students_of_the_context_hear_all_of_it(form, omega, speech):
+    """The paper's own form: omega is c_T, so the face is known only when all has been heard."""
+    torch.manual_seed(0)
+    cpc = CPC(CPCConfig(channels=(4,) * 5, context=6)).eval()
+    students = Students(StudentsConfig(omega, 8, mu=5, nu=7, summary=form)).eval()
+    composer = Composer(
+        replace(ComposerConfig(), context=6, mu=5, nu=7, channels=(4,) * 5, identity=(3,) * 5)
+    ).eval()
+    method = Composing({"cpc": cpc, "students": students, "composer": composer})
+    mu, *joined = method.recall(speech.split(3_000, dim=1))
+    expected_mu, nu = students(cpc.hear(speech))
+    torch.testing.assert_close(mu, expected_mu)
+    maps = composer.identity(nu, nu[:, :0])
+    torch.testing.assert_close(joined, composer.decoder.join(maps))
