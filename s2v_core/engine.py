@@ -119,14 +119,19 @@ class Speech2Video:
         return Stream(self._method(method, still), self.fps, self.device)
 
     def frames(
-        self, method: str, speech: Tensor | Speech, still: Still | None = None
+        self,
+        method: str,
+        speech: Tensor | Speech,
+        still: Still | None = None,
+        pose: Tensor | None = None,
     ) -> Iterator[Tensor]:
         """Yield ``method``'s frames in chunks (n, 3, H, W) in [-1, 1], in order, for ``speech (T,)``.
 
         ``still`` is the aligned face that "sdfa" animates, turned as it is; the other methods' heads
-        are held as the face that the voice recalls was held on average.
+        are held as the face that the voice recalls was held on average, or, by "speech2video", in
+        ``pose (1, 2)`` (face.pose).
         """
-        return self._drawn(self._method(method, still), speech, Tensor.cpu)
+        return self._drawn(self._method(method, still, pose), speech, Tensor.cpu)
 
     def _drawn(
         self, method: Method, speech: Tensor | Speech, finish: Callable[[Tensor], T]
@@ -154,9 +159,9 @@ class Speech2Video:
         for piece in speech.split(audio.sample_count(CHUNK, self.fps)):
             yield piece[None].to(self.device)
 
-    def _method(self, name: str, still: Still | None) -> Method:
+    def _method(self, name: str, still: Still | None, pose: Tensor | None = None) -> Method:
         if name == "speech2video":
-            return Composing(self.networks)
+            return Composing(self.networks, pose)
         return Animating(self.networks, (still or self.still(None)) if name == "sdfa" else None)
 
     def _write(

@@ -54,7 +54,9 @@ class Method(Protocol):
 class Composing:
     """speech2video: CPC hears, the students recall, the composer draws."""
 
-    def __init__(self, networks: dict[str, Any]) -> None:
+    def __init__(self, networks: dict[str, Any], pose: Tensor | None = None) -> None:
+        """``pose (1, 2)`` is how the head is held; without one, as the recalled face's was on average."""
+        self.pose = pose
         self.cpc, self.students, self.composer = (
             networks[name] for name in ("cpc", "students", "composer")
         )
@@ -63,7 +65,8 @@ class Composing:
     def recall(self, pieces: Iterable[Tensor]) -> Face:
         """Return mu (1, D_mu) and the identity maps, joined, of the voice in ``pieces (1, T)``."""
         mu, nu = self.students.recollect(*self._judge(pieces))
-        pose = self.students.rest(nu)[:, : self.composer.config.pose]
+        pose = self.students.rest(nu) if self.pose is None else self.pose.to(nu.device)
+        pose = pose[:, : self.composer.config.pose]
         return mu, *self.composer.decoder.join(self.composer.identity(nu, pose))
 
     def _judge(self, pieces: Iterable[Tensor]) -> tuple[Tensor, Tensor]:

@@ -5,9 +5,9 @@
 
 Writes clips.csv (a line a clip and row; an interrupted run goes on from it), table.json, table.md, figure3.png
 (frames side by side, as the paper's Figure 3) and figure4.png (the same for unobserved voices, its Figure 4).
-SDFA's still is the clip's first frame, as in its paper. Three controls: `real` is the video itself, `still` its
-first frame repeated, and `sdfa_neutral` starts from a neutral frame of the same speaker's, because the first frame
-of a clip already shows the emotion.
+SDFA's still is the clip's first frame, as in its paper. Four controls: `real` is the video itself, `still` its
+first frame repeated; `sdfa_neutral` starts from a neutral frame of the same speaker's, because the first frame of a
+clip already shows the emotion; `speech2video_posed` holds its head as in the first frame, which SDFA also sees.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ from training.phones import closures
 from training.prepare import Row
 from training.teachers import SENet, SENetConfig
 
-ROWS = ("sdfa", "s2f_sdfa", "sdfa_mismatch", "speech2video", "sdfa_neutral", "still", "real")
+METHODS = ("sdfa", "s2f_sdfa", "sdfa_mismatch", "speech2video")
+GENERATED = (*METHODS, "sdfa_neutral", "speech2video_posed")
+ROWS = (*GENERATED, "still", "real")
 COLUMNS = (
     "ssim",
     "psnr",
@@ -162,14 +164,19 @@ class Comparison:
     def videos(self, index: int) -> Iterator[tuple[str, Tensor]]:
         """Yield every row's name and frames (N, 3, H, W) for one clip."""
         speech, real = self.clips.speech(index), self.clips.frames(index)
-        for row in ROWS[:5]:
+        for row in GENERATED:
             yield row, self._generated(row, index, speech)[: len(real)]
         yield "still", real[:1].expand_as(real)
         yield "real", real
 
     def _generated(self, row: str, index: int, speech: Tensor) -> Tensor:
-        method = "sdfa" if row.startswith("sdfa") else row
-        return torch.cat(list(self.model.frames(method, speech, self._still(row, index))))
+        if row.startswith("sdfa"):
+            frames = self.model.frames("sdfa", speech, self._still(row, index))
+        elif row == "speech2video_posed":
+            frames = self.model.frames("speech2video", speech, pose=self.clips.pose(index)[:1])
+        else:
+            frames = self.model.frames(row, speech)
+        return torch.cat(list(frames))
 
     def _still(self, row: str, index: int) -> Still:
         if row == "sdfa_mismatch":
@@ -191,7 +198,7 @@ class Comparison:
             fps = len(frames) / (time.perf_counter() - began)
             scores = {key: metric(real, frames) for key, metric in metrics.METRICS.items()}
             scores |= self.jury.scores(frames, real, speech, row, closed)
-            scores["fps"] = fps if name in ROWS[:5] else None
+            scores["fps"] = fps if name in GENERATED else None
             scores["psnr"] = scores["psnr"] if name != "real" else None  # infinite
             records.append(
                 {"clip": row.name, "method": name} | {key: scores[key] for key in COLUMNS}
@@ -319,7 +326,7 @@ def draw(subject: Subject, path: Path, n: int) -> None:
     comparison, rows = Comparison(subject), []
     for index in spread(comparison.clips, n):
         videos = dict(comparison.videos(index))
-        shown = ((name, videos[name]) for name in ("real", *ROWS[:4]))
+        shown = ((name, videos[name]) for name in ("real", *METHODS))
         rows += strips(comparison.clips.rows[index].name, shown)
     sheet(rows).save(path)
 

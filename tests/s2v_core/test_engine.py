@@ -170,3 +170,17 @@ def test_memory_does_not_grow_with_the_speech(tmp_path, waveform) -> None:
     (n_short, short), (n_long, long) = (map(int, line.split()) for line in done.stdout.splitlines())
     assert (n_short, n_long) == (250, 1_500)
     assert long - short < 40, (short, long)  # MB
+
+
+def test_a_head_is_held_as_it_is_told(model, waveform) -> None:
+    """The recalled face's own rest gives the default video; another pose another one."""
+    with torch.inference_mode():
+        students = model.networks["students"]
+        _, nu = students.recollect(*students(waveform[None]))
+        rest = students.rest(nu)
+    free, held, turned = (
+        torch.cat(list(model.frames("speech2video", waveform, pose=pose)))
+        for pose in (None, rest, rest + 5)
+    )
+    torch.testing.assert_close(held, free)
+    assert (turned - free).abs().mean() > 0.01

@@ -222,6 +222,19 @@ def small(tmp_path) -> Path:
     return tmp_path
 
 
+def test_the_posed_head_is_the_first_frames(small) -> None:
+    comparison, asked = Comparison(Subject(MODEL, small, "test")), []
+    comparison.model = type(
+        "Model",
+        (),
+        {"frames": lambda self, *args, **options: asked.append(options) or [torch.zeros(1)]},
+    )()
+    comparison._generated("speech2video_posed", 0, torch.zeros(7680))
+    comparison._generated("speech2video", 0, torch.zeros(7680))
+    assert torch.equal(asked[0]["pose"], comparison.clips.pose(0)[:1])
+    assert asked[1] == {}
+
+
 def test_the_controls_score_as_they_must(small) -> None:
     of = {r["method"]: r for r in Comparison(Subject(MODEL, small, "test")).records(0)}
     assert list(of) == list(ROWS)
