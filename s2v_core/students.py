@@ -98,11 +98,13 @@ class Students(nn.Module):
     def rest(self, nu: Tensor) -> Tensor:
         """Return the pose (B, 2), see face.pose, about which the remembered faces nearest to ``nu`` moved.
 
-        Straight ahead differs from face to face: with a short nose it is not where it is with a long one.
+        They turned to either side by chance, so it is straight ahead; how far they nodded differs from
+        face to face, if only because a short nose is not where a long one is.
         """
-        if not self.config.memory:
-            return nu.new_zeros(len(nu), 2)
-        return F.softmax(self.near_faces(nu), dim=1) @ self.poses
+        pose = nu.new_zeros(len(nu), 2)
+        if self.config.memory:
+            pose[:, 1] = F.softmax(self.near_faces(nu), dim=1) @ self.poses[:, 1]
+        return pose
 
 
 def unit(x: Tensor) -> Tensor:
