@@ -19,6 +19,7 @@ from training.augment import augment, other_voice
 from training.data import Clips
 from training.loop import export, run
 from training.parallel import dice
+from training.rehearsal import rehearse
 from training.settings import Schedule
 from training.updates import accelerated, prepared
 
@@ -95,6 +96,9 @@ def main(args: argparse.Namespace) -> None:
     torch.manual_seed(config.schedule.seed)
     accelerator = accelerated(config.schedule)
     trainer = CPCTrainer(config, Clips.read(args.data, "train"), accelerator)
+    if args.dry_run:
+        rehearse(trainer, accelerator, "cpc")
+        return
     run(trainer, accelerator, args.run / "cpc")
     export(accelerator, args.run / "export" / "cpc", trainer.updates.learnt.cpc, config.model)
 

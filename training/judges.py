@@ -17,6 +17,7 @@ from training import settings
 from training.corpora import EMOTIONS
 from training.data import Clips
 from training.loop import export, run
+from training.rehearsal import rehearse
 from training.settings import Schedule
 from training.teachers import SENet, SENetConfig, TeacherTrainer, clip_accuracy
 from training.updates import accelerated
@@ -50,6 +51,9 @@ def main(args: argparse.Namespace) -> None:
         trainer = TeacherTrainer(
             network, known, train, config.schedule, accelerator, soft=config.soft
         )
+        if args.dry_run:
+            rehearse(trainer, accelerator, f"judge_{kind}")
+            continue
         run(trainer, accelerator, args.run / f"judge_{kind}")
         judge = trainer.updates.learnt.cpu().eval()
         export(accelerator, args.run / "export" / f"judge_{kind}", judge, judge.config)

@@ -28,6 +28,7 @@ from training.corpora import Clip, crema_d
 from training.loop import export, run
 from training.parallel import dice
 from training.prepare import read_frames
+from training.rehearsal import rehearse
 from training.settings import Schedule
 from training.updates import accelerated, prepared
 
@@ -150,6 +151,9 @@ def main(args: argparse.Namespace) -> None:
     torch.manual_seed(config.schedule.seed)
     accelerator = accelerated(config.schedule)
     trainer = LandmarkTrainer(config, squares, points, accelerator)
+    if args.dry_run:
+        rehearse(trainer, accelerator, "landmarks")
+        return
     run(trainer, accelerator, args.run / "landmarks")
     network = trainer.updates.learnt.cpu().eval()
     export(accelerator, args.run / "export" / "landmarks", network, config.model)

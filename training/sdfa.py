@@ -33,6 +33,7 @@ from training.discriminators import (
 from training.figures import moments, sheet, spread, strips
 from training.loop import export, run
 from training.parallel import dice, rolled, share
+from training.rehearsal import rehearse
 from training.settings import Schedule
 from training.updates import accelerated, prepared
 
@@ -250,6 +251,9 @@ def main(args: argparse.Namespace) -> None:
     torch.manual_seed(config.schedule.seed)
     accelerator = accelerated(config.schedule)
     trainer = SDFATrainer(config, Clips.read(args.data, "train"), voice, accelerator)
+    if args.dry_run:
+        rehearse(trainer, accelerator, config.name)
+        return
     run(trainer, accelerator, args.run / config.name, picture=trainer.picture)
     export(accelerator, args.run / "export" / config.name, trainer.updates.learnt, config.model)
 

@@ -79,7 +79,7 @@ def _assign(values: dict[str, Any], override: str) -> None:
 
 
 def start(description: str, train: Callable[[argparse.Namespace], None]) -> None:
-    """Run a trainer's command line (--config, --data, --run, --set): exit 2 with one line on a UserError."""
+    """Run a trainer's command line (--config, --data, --run, --dry-run, --set): exit 2 with one line on a UserError."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -87,6 +87,7 @@ def start(description: str, train: Callable[[argparse.Namespace], None]) -> None
     add("--config", type=Path, required=True, help="a YAML file of training/configs")
     add("--data", type=Path, required=True, help="folder made by training.prepare")
     add("--run", type=Path, required=True, help="folder of all networks of this run")
+    add("--dry-run", action="store_true", help="tell what it would take, and write nothing")
     add("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     try:
         train(parser.parse_args())

@@ -23,6 +23,7 @@ from training.augment import augment
 from training.data import Clips
 from training.loop import export, run
 from training.parallel import dice
+from training.rehearsal import rehearse
 from training.settings import Schedule
 from training.updates import accelerated, prepared
 
@@ -79,6 +80,9 @@ def main(args: argparse.Namespace) -> None:
     torch.manual_seed(config.schedule.seed)
     accelerator = accelerated(config.schedule)
     trainer = Speech2FaceTrainer(config, clips, faces, accelerator)
+    if args.dry_run:
+        rehearse(trainer, accelerator, "speech2face")
+        return
     run(trainer, accelerator, args.run / "speech2face")
     folder = args.run / "export" / "speech2face"
     export(accelerator, folder, trainer.updates.learnt, config.model)

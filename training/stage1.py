@@ -21,6 +21,7 @@ from training import features, losses, settings
 from training.data import Clips
 from training.loop import export, run
 from training.parallel import dice
+from training.rehearsal import rehearse
 from training.settings import Schedule
 from training.updates import accelerated, prepared
 
@@ -162,6 +163,9 @@ def main(args: argparse.Namespace) -> None:
     held_out = (val, features.read(args.run, val))
     report = partial(trainer.agreement, (train, seen), held_out)
     epoch = trainer.schedule.epoch(len(seen))
+    if args.dry_run:
+        rehearse(trainer, accelerator, "stage1")
+        return
     run(trainer, accelerator, args.run / "stage1", report=report, report_every=epoch)
     students = trainer.updates.learnt
     export(accelerator, args.run / "export" / "students", students, students.config)

@@ -32,6 +32,7 @@ from training.discriminators import (
 from training.figures import moments, sheet, spread, strips
 from training.loop import export, run
 from training.parallel import dice
+from training.rehearsal import rehearse
 from training.settings import Schedule
 from training.updates import accelerated, prepared
 
@@ -197,19 +198,27 @@ class Stage2Trainer:
             * losses.lsgan(self.d_sync.judge(batch.windows.flatten(0, 1), frames), 1.0),
         }
 
-    @torch.inference_mode()
     def picture(self) -> Image.Image:
         """Return real frames of four clips above what the composer makes of their voices."""
-        rows, device = [], self.accelerator.device
+        rows = []
         for index in spread(self.clips, SHOWN):
             at = moments(self.clips.rows[index].frames)
-            heard = self._heard(self.seen[index]["context.0"], index)[at].to(device)
-            vectors = (self.seen[index][name][:1].to(device) for name in ("mu", "nu"))
-            pose = self.poses[index][at, : self.config.model.pose].mean(0, keepdim=True).to(device)
-            fake, _ = self.updates.learnt.eval()(heard[None], *vectors, pose)
-            videos = ("real", self.clips.frames(index, at)), ("generated", fake[0].cpu())
+            videos = (
+                ("real", self.clips.frames(index, at)),
+                ("generated", self.composed(index, at)),
+            )
             rows += strips(self.clips.rows[index].name, videos)
         return sheet(rows)
+
+    @torch.inference_mode()
+    def composed(self, index: int, at: np.ndarray) -> Tensor:
+        """Return the frames (F, 3, H, W) that the composer makes of a clip's moments ``at``."""
+        seen, device = self.seen[index], self.accelerator.device
+        windows = self._heard(seen["context.0"], index)[at][None].to(device)
+        pose = self.poses[index][at, : self.config.model.pose].mean(0, keepdim=True).to(device)
+        vectors = (seen[name][:1].to(device) for name in ("mu", "nu"))
+        frames, _ = self.updates.learnt.eval()(windows, *vectors, pose)
+        return frames[0].cpu()
 
 
 def _statistics(maps: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -238,6 +247,9 @@ def main(args: argparse.Namespace) -> None:
     torch.manual_seed(config.schedule.seed)
     accelerator = accelerated(config.schedule)
     trainer = Stage2Trainer(config, clips, seen, accelerator)
+    if args.dry_run:
+        rehearse(trainer, accelerator, "stage2")
+        return
     run(trainer, accelerator, args.run / "stage2", picture=trainer.picture)
     export(accelerator, args.run / "export" / "composer", trainer.updates.learnt, config.model)
 

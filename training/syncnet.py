@@ -25,6 +25,7 @@ from training.augment import augment, soften
 from training.data import Clips
 from training.loop import export, run
 from training.parallel import dice
+from training.rehearsal import rehearse
 from training.settings import Schedule
 from training.updates import accelerated, prepared
 
@@ -128,6 +129,9 @@ def main(args: argparse.Namespace) -> None:
     torch.manual_seed(config.schedule.seed)
     accelerator = accelerated(config.schedule)
     trainer = SyncNetTrainer(config, Clips.read(args.data, "train"), accelerator)
+    if args.dry_run:
+        rehearse(trainer, accelerator, "syncnet")
+        return
     run(trainer, accelerator, args.run / "syncnet")
     syncnet = trainer.updates.learnt.syncnet.cpu().eval()
     export(accelerator, args.run / "export" / "syncnet", syncnet, config.model)

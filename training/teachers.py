@@ -23,6 +23,7 @@ from training.corpora import EMOTIONS
 from training.data import Clips
 from training.loop import export, run
 from training.parallel import dice
+from training.rehearsal import rehearse
 from training.settings import Schedule
 from training.updates import accelerated, prepared
 
@@ -271,6 +272,9 @@ def main(args: argparse.Namespace) -> None:
         trainer = TeacherTrainer(
             model, [label(r) for r in train.rows], train, schedule, accelerator
         )
+        if args.dry_run:
+            rehearse(trainer, accelerator, f"teacher_{name}")
+            continue
         run(trainer, accelerator, args.run / f"teacher_{name}")
         network = trainer.updates.learnt
         export(accelerator, args.run / "export" / f"teacher_{name}", network, network.config)

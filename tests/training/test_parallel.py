@@ -23,7 +23,7 @@ from training.settings import Schedule
 from training.stage2 import Stage2Trainer
 from training.updates import accelerated
 
-SCHEDULE = Schedule(steps=1, batch=4, learning_rate=1e-3, save_every=1, clip=0.5)
+SCHEDULE = Schedule(steps=1, batch=4, learning_rate=1e-5, save_every=1, clip=0.5)
 STILL = replace(test_sdfa_training.SETTINGS.model, noise_std=0.0)  # every process has its own noise
 
 
@@ -44,9 +44,8 @@ ADVERSARIES = {"stage2": test_stage2.DISCRIMINATORS, "sdfa": test_sdfa_training.
 def learnt(name: str, clips: Clips, folder: Path) -> dict[str, torch.Tensor]:
     """Train a step with as many processes as the environment tells of, then look at the next one's losses.
 
-    The gradients rather than the weights, and no running means: RMSProp's and Adam's first step magnifies
-    the rounding of gradients that should be 0, as those of a bias before a norm. What the weights make of
-    the next batch shows that they are the same.
+    The gradients rather than the weights, and a small rate: RMSProp's and Adam's first step magnifies the
+    rounding of gradients that should be 0, as those of a bias before a norm.
     """
     torch.manual_seed(0)
     accelerator = accelerated(SCHEDULE, cpu=True)
