@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -37,6 +38,7 @@ class Stage1Settings:
     lambda_nu: float = 1.0
     memory: bool = False  # keep what was seen of the training clips for Students.recollect, and
     lambda_recall: float = 0.0  # learn to recall it (losses.recall); the paper does neither
+    optimiser: Literal["RMSprop", "AdamW"] = "RMSprop"  # the paper's for everything
     weight_decay: float = 0.0
     sampled_frames: int = 8  # of equation 1
     shortest: float = 1.0  # seconds; the students learn from random cuts as long as this ...
@@ -59,7 +61,7 @@ class Stage1Trainer:
         if config.memory:
             emotions = torch.stack([clip["emotion"].mean(0) for clip in seen])
             students.remember(emotions, torch.stack([clip["identity"] for clip in seen]), poses)
-        kind = partial(torch.optim.AdamW, weight_decay=config.weight_decay)
+        kind = partial(getattr(torch.optim, config.optimiser), weight_decay=config.weight_decay)
         self.network, self.updates = prepared(accelerator, students, self.schedule, kind)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
