@@ -18,7 +18,7 @@ from torch import nn
 
 from s2v_core.errors import UserError
 from training import loop
-from training.loop import run
+from training.loop import export, run
 from training.settings import Schedule
 from training.updates import accelerated, decay, prepared
 
@@ -174,6 +174,18 @@ def test_a_full_disk_stops_in_a_line_and_the_last_state_stays(tmp_path, small_di
     trainer, accelerator = regression(schedule, 200_000)
     run(trainer, accelerator, tmp_path)
     assert trainer.seen == [2, 3]
+
+
+def test_an_export_that_does_not_fit_leaves_no_half_network(tmp_path, small_disk):
+    _, accelerator = regression()
+    network = nn.Linear(1000, 1000)
+    small_disk(1_000_000)
+    with pytest.raises(UserError, match="make room"):
+        export(accelerator, tmp_path / "network", network, SCHEDULE)
+    assert [path.name for path in (tmp_path / "network").iterdir()] == ["config.json"]
+    small_disk(resource.RLIM_INFINITY)
+    export(accelerator, tmp_path / "network", network, SCHEDULE)
+    assert (tmp_path / "network" / "model.safetensors").stat().st_size > 2_000_000
 
 
 @pytest.mark.parametrize(
