@@ -64,7 +64,8 @@ def run(
     Raises UserError, and keeps the last state, when a loss is not a number, when the disk is full, and
     when the state is damaged or another model's.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     schedule, state = trainer.schedule, folder / "state"
     if accelerator.process_index:  # the others' noise and dropout are not the first one's
         torch.manual_seed(schedule.seed + accelerator.process_index)
@@ -124,8 +125,8 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be written ({error.strerror or error}): make room, then start the same "
-            "command again; it goes on from the last state."
+            f"{folder} cannot be written ({error.strerror or error}): make room, or choose another place; "
+            "the same command goes on from the last state."
         ) from None
 
 

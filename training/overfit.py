@@ -42,6 +42,7 @@ DEFAULTS = (
     "frames=16",
     "span=0",
     "model.pose=0",
+    "forced=0",
 )
 ENLARGED = 3
 
@@ -58,11 +59,16 @@ def frozen(run: Path | None) -> Frozen:
 
 @torch.inference_mode()
 def features(clips: HeldClips, networks: Frozen) -> list[dict[str, torch.Tensor]]:
-    """Return what stage 2 needs of the clips; in place of the students' mu and nu, the teachers'."""
+    """Return what stage 2 needs of the clips: nu from the teacher, and 0 for mu.
+
+    One clip has one emotion. Beside a constant mu the speech is a small part of what enters the decoder,
+    and it takes some hundred steps to be heard; alone, it is heard at once.
+    """
     found = []
     for index in range(len(clips)):
         seen = networks.see(clips.frames(index), every=2)
-        vectors = {"mu": unit(seen["emotion"].mean(0))[None], "nu": unit(seen["identity"])[None]}
+        mu = torch.zeros(1, seen["emotion"].shape[1])
+        vectors = {"mu": mu, "nu": unit(seen["identity"])[None]}
         context = networks.hear(clips.speech(index))
         found.append(seen | vectors | {"context.0": context})
     return found
