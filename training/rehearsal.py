@@ -65,7 +65,7 @@ def rehearse(trainer: Trainer, accelerator: Accelerator, name: str) -> None:
 def _parameters(trainer: Trainer) -> str:
     networks = {"trained": trainer.network}
     networks |= {k: v.network for k, v in vars(trainer).items() if isinstance(v, Adversary)}
-    return ", ".join(f"{count(network) / 1e6:.2f} M {name}" for name, network in networks.items())
+    return ", ".join(f"{count(network):,} {name}" for name, network in networks.items())
 
 
 def count(network: nn.Module) -> int:

@@ -153,13 +153,13 @@ class SDFATrainer:
         return self._frames(self.network.train(), batch, at), batch.windows[rows, at]
 
     def _frames(
-        self, sdfa: SDFA, batch: Batch, at: Tensor, dice: torch.Generator | None = None
+        self, sdfa: SDFA, batch: Batch, at: Tensor, generator: torch.Generator | None = None
     ) -> Tensor:
         """Return the frames (B, F, 3, H, W) that ``sdfa`` makes of the moments ``at (B, F)``."""
         with self.accelerator.autocast():
             code, maps = sdfa.identify(self._seen(batch))
             speech, _ = sdfa.speech(batch.windows)
-            noise = sdfa.noisy(*speech.shape[:2], self.config.model.noise_std, dice)
+            noise = sdfa.noisy(*speech.shape[:2], self.config.model.noise_std, generator)
             rows = torch.arange(len(at), device=at.device)[:, None]
             fake = sdfa.frames(speech[rows, at], noise[rows, at], batch.pose, code, maps)
         return fake.float()
@@ -228,9 +228,9 @@ class SDFATrainer:
             identity = self._identities([index], [self.speech[index]])[0]
             clip = Batch(windows, at[0], pose, identity, real)
             clip = Batch(*(x[None].to(self.accelerator.device) for x in clip))
-            dice = torch.Generator().manual_seed(self.schedule.seed)
+            generator = torch.Generator().manual_seed(self.schedule.seed)
             at = at[None].to(self.accelerator.device)
-            fake = self._frames(self.updates.learnt.eval(), clip, at, dice)[0].cpu()
+            fake = self._frames(self.updates.learnt.eval(), clip, at, generator)[0].cpu()
             rows += strips(self.clips.rows[index].name, (("real", real), ("generated", fake)))
         return sheet(rows)
 

@@ -28,15 +28,14 @@ def test_multiply_adds_by_hand():
 
 
 def test_the_whole_schedule_is_both_its_phases(monkeypatch, capsys):
-    """600 steps of 1 s and 2,400 of 2 s, each with 0.5 s to draw the batch before it, or two at once beside it."""
+    """600 steps of 1 s and 2,400 of 2 s; a batch takes 0.5 s to draw, before the step or beside it."""
     costs = lambda trainer, step: Cost(10**9, 1.0 if step < 600 else 2.0, 0.5)  # noqa: E731
     monkeypatch.setattr(rehearsal, "cost", costs)
-    for workers, told in ((0, "115.0 minutes"), (1, "90.0 minutes")):
+    for workers, hours in ((0, "1.9 hours"), (1, "1.5 hours")):
         schedule = replace(SCHEDULE, steps=3000, warmup=600, workers=workers)
         accelerator = Accelerator(cpu=True)
         rehearse(Regression(accelerator, schedule), accelerator, "toy")
         lines = capsys.readouterr().out.splitlines()
-        hours = {"115.0 minutes": "1.9 hours", "90.0 minutes": "1.5 hours"}[told]
         assert lines[-1].split(None, 3)[-1] == hours
         assert "600 steps" in lines[-3]
         assert "2,400 steps" in lines[-2]
@@ -53,7 +52,7 @@ def test_a_dry_run_counts_the_parameters_and_writes_nothing(prepared_corpus, tmp
     kernels = 1 * 10 + 6 * (8 + 4 + 4 + 4)
     convolutions = 6 * kernels + 5 * 3 * 6  # biases, and the norms' weights and biases
     gru, predictors = 3 * 5 * (6 + 5 + 2), 3 * 5 * 6
-    assert f"{(convolutions + gru + predictors) / 1e6:.2f} M trained" in told
+    assert f"parameters     {convolutions + gru + predictors:,} trained" in told
     assert "4 steps" in told
     assert not run.exists()
     assert sorted(path.name for path in Path(tmp_path).iterdir()) == ["cpc.yaml"]
