@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORPUS ?= ../shared/corpora/avatars
 RUN ?= runs/avatars
+CONFIGS ?= training/configs/avatars
+OUT ?= checkpoints/avatars
 DATA ?= data/avatars
 
-.PHONY: setup demo test lint train clean
+.PHONY: setup demo test lint train bench clean
 
 setup: $(VENV)/.ready
 
@@ -27,10 +29,14 @@ test: setup
 lint: setup
 	$(BIN)/ruff check .
 
-# Every network of checkpoints/avatars, in order; an interrupted run goes on where it was.
+# Every network of OUT, in order; an interrupted run goes on where it was.
 train: setup
 	$(BIN)/python -m training.prepare --corpus crema_d --root $(CORPUS) --out $(DATA)
-	$(BIN)/python -m training.train_all --data $(DATA) --run $(RUN) --out checkpoints/avatars
+	$(BIN)/python -m training.train_all --data $(DATA) --run $(RUN) --configs $(CONFIGS) --out $(OUT)
+
+# How fast this machine trains, at the paper's size and at the shipped one, and of what peak.
+bench: setup
+	$(BIN)/python -m training.bench
 
 clean:
 	rm -rf $(VENV)

@@ -61,15 +61,22 @@ def load_network(folder: str | Path, network: type[N], config_type: type[Any]) -
 
 
 def save_network(folder: str | Path, model: nn.Module, config: Any) -> None:
-    """Write ``model``'s tensors and ``config`` into ``folder``.
+    """Write ``model``'s tensors and ``config`` into ``folder``, the tensors last and whole or not at all.
 
     Floats are stored as fp16, but for the running statistics of norms: a variance may exceed fp16.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {key: _compact(key, value) for key, value in model.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
+    part = folder / "model.part"
+    try:
+        save_file(tensors, part)
+        part.replace(folder / "model.safetensors")
+    except SafetensorError as error:  # how it tells a full disk
+        raise OSError(_one_line(error)) from None
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _compact(key: str, value: Tensor) -> Tensor:

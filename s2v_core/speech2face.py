@@ -58,10 +58,11 @@ class Speech2Face(nn.Module):
 
     def forward(self, audio: Tensor) -> Tensor:
         """Return the face feature (B, feature) of ``audio (B, T)``: its first seconds, or it repeated."""
-        x = self.convolutions(spectrogram(self._fit(audio)))  # (B, C, time, bins)
+        x = self.convolutions(spectrogram(self.fit(audio)))  # (B, C, time, bins)
         return self.dense(self.after_mean(x.mean(2)).flatten(1))
 
-    def _fit(self, audio: Tensor) -> Tensor:
+    def fit(self, audio: Tensor) -> Tensor:
+        """Return the first seconds of ``audio (B, T)`` that ``forward`` hears, or it repeated."""
         length = int(self.config.seconds * SAMPLE_RATE)
         repeats = -(-length // audio.shape[1])
         return audio.repeat(1, repeats)[:, :length]

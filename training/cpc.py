@@ -13,13 +13,15 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from s2v_core import checkpoint
 from s2v_core.cpc import CPC, CPCConfig
 from training import losses, settings
 from training.augment import augment, other_voice
 from training.data import Clips
-from training.loop import prepared, run
+from training.loop import export, run
+from training.parallel import dice
+from training.rehearsal import rehearse
 from training.settings import Schedule
+from training.updates import accelerated, prepared
 
 
 @dataclass(frozen=True)
@@ -53,17 +55,19 @@ class CPCTrainer:
     """Draws windows of augmented speech and minimises InfoNCE."""
 
     def __init__(self, config: CPCSettings, clips: Clips, accelerator: Accelerator) -> None:
-        self.config, self.schedule, self.accelerator = config, config.schedule, accelerator
+        self.config, self.accelerator = config, accelerator
+        self.schedule = config.schedule.over(len(clips))
         self.speech = [clips.speech(i) for i in range(len(clips))]
         network = Predictive(config.model, config.ahead)
         self.network, self.updates = prepared(
-            accelerator, network, config.schedule, torch.optim.Adam
+            accelerator, network, self.schedule, torch.optim.Adam
         )  # as van den Oord et al.
 
     def batch(self, step: int) -> Tensor:
         """Return ``batch`` windows (B, T) of random clips, each in another voice, room and level."""
-        rng = np.random.default_rng((self.schedule.seed, step))
-        return torch.stack([self._window(rng) for _ in range(self.schedule.batch)])
+        return torch.stack(
+            [self._window(rng) for rng in dice(self.accelerator, self.schedule, step)]
+        )
 
     def _window(self, rng: np.random.Generator) -> Tensor:
         speech = self.speech[rng.integers(len(self.speech))]
@@ -90,14 +94,13 @@ def main(args: argparse.Namespace) -> None:
     """Train and export."""
     config = settings.read(args.config, CPCSettings, args.overrides)
     torch.manual_seed(config.schedule.seed)
-    accelerator = Accelerator()
+    accelerator = accelerated(config.schedule)
     trainer = CPCTrainer(config, Clips.read(args.data, "train"), accelerator)
+    if args.dry_run:
+        rehearse(trainer, accelerator, "cpc")
+        return
     run(trainer, accelerator, args.run / "cpc")
-    checkpoint.save_network(
-        args.run / "export" / "cpc",
-        accelerator.unwrap_model(trainer.network).cpc,
-        config.model,
-    )
+    export(accelerator, args.run / "export" / "cpc", trainer.updates.learnt.cpc, config.model)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from s2v_core.sdfa import CONVOLUTIONS
+from training.updates import descend, placed
 
 
 def picture_tower(
@@ -142,10 +143,12 @@ class Adversary:
         accelerator: Accelerator,
         slower: float = 1.0,
         kind: type[Optimizer] = torch.optim.RMSprop,
+        clip: float = 0.0,
     ) -> None:
-        self.accelerator, self.slower = accelerator, slower
-        network = network.to(memory_format=torch.channels_last)
-        self.network, self.updates = accelerator.prepare(network, kind(network.parameters(), lr=0))
+        self.accelerator, self.slower, self.clip = accelerator, slower, clip
+        network = placed(accelerator, network)
+        self.network = accelerator.prepare_model(network, evaluation_mode=True)
+        self.updates = accelerator.prepare(kind(network.parameters(), lr=0))
 
     def learn(self, loss: Callable[[nn.Module], Tensor], rate: float) -> float:
         """Update the discriminator once on ``loss(network)``, ``rate`` the generator's; return the loss."""
@@ -153,9 +156,7 @@ class Adversary:
             group["lr"] = self.slower * rate
         self.network.requires_grad_(True)
         value = loss(self.network)
-        self.updates.zero_grad()
-        self.accelerator.backward(value)
-        self.updates.step()
+        descend(self.accelerator, self.network, self.updates, value, self.clip)
         return value.item()
 
     def judge(self, *inputs: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:

@@ -36,14 +36,22 @@ class FeaturesSettings:
     seed: int = 0
 
 
+@dataclass(frozen=True)
 class Frozen:
-    """The frozen networks of a run: CPC and both teachers."""
+    """The frozen networks: CPC and both teachers."""
 
-    def __init__(self, run: Path) -> None:
-        self.cpc = checkpoint.load_network(run / "export" / "cpc", CPC, CPCConfig)
-        self.identity = checkpoint.load_network(run / "export" / "teacher_identity", VGG, VGGConfig)
-        self.emotion = checkpoint.load_network(
-            run / "export" / "teacher_emotion", SENet, SENetConfig
+    cpc: CPC
+    identity: VGG
+    emotion: SENet
+
+    @classmethod
+    def read(cls, run: Path) -> Frozen:
+        """Return those of ``run``."""
+        folder = run / "export"
+        return cls(
+            checkpoint.load_network(folder / "cpc", CPC, CPCConfig),
+            checkpoint.load_network(folder / "teacher_identity", VGG, VGGConfig),
+            checkpoint.load_network(folder / "teacher_emotion", SENet, SENetConfig),
         )
 
     def hear(self, speech: Tensor) -> Tensor:
@@ -63,7 +71,7 @@ class Frozen:
 @torch.inference_mode()
 def extract(clips: Clips, run: Path, config: FeaturesSettings) -> None:
     """Write the features of every clip that has none yet."""
-    frozen, folder = Frozen(run), run / "features"
+    frozen, folder = Frozen.read(run), run / "features"
     folder.mkdir(parents=True, exist_ok=True)
     for index, row in enumerate(tqdm(clips.rows, desc="features", unit="clip")):
         path = folder / f"{row.name}.safetensors"

@@ -18,9 +18,13 @@ def strips(clip: str, videos: Iterable[tuple[str, Tensor]]) -> list[np.ndarray]:
     """Return a strip of frames for each of a clip's ``videos``, (name, frames (N, 3, H, W)), all alike spaced."""
     rows = []
     for name, video in videos:
-        at = np.linspace(0, len(video) - 1, COLUMNS).round().astype(int)
-        rows.append(_strip(f"{clip}\n{name}", to_uint8(video[at])))
+        rows.append(_strip(f"{clip}\n{name}", to_uint8(video[moments(len(video))])))
     return rows
+
+
+def moments(n: int) -> np.ndarray:
+    """Return which of ``n`` frames a strip shows."""
+    return np.linspace(0, n - 1, COLUMNS).round().astype(int)
 
 
 def sheet(rows: list[np.ndarray]) -> Image.Image:

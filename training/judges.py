@@ -12,15 +12,15 @@ import argparse
 from dataclasses import dataclass, replace
 
 import torch
-from accelerate import Accelerator
 
-from s2v_core import checkpoint
 from training import settings
 from training.corpora import EMOTIONS
 from training.data import Clips
-from training.loop import run
+from training.loop import export, run
+from training.rehearsal import rehearse
 from training.settings import Schedule
 from training.teachers import SENet, SENetConfig, TeacherTrainer, clip_accuracy
+from training.updates import accelerated
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,22 @@ def main(args: argparse.Namespace) -> None:
     train, test = Clips.read(args.data, "train"), Clips.read(args.data, "test")
     for kind, classes in (("identity", len(train.actors)), ("emotion", len(EMOTIONS))):
         torch.manual_seed(config.schedule.seed)
-        accelerator = Accelerator()
+        accelerator = accelerated(config.schedule)
         network = SENet(replace(config.model, classes=classes))
         known = labels(train, kind, train.actors)
         trainer = TeacherTrainer(
             network, known, train, config.schedule, accelerator, soft=config.soft
         )
+        if args.dry_run:
+            rehearse(trainer, accelerator, f"judge_{kind}")
+            continue
         run(trainer, accelerator, args.run / f"judge_{kind}")
-        judge = accelerator.unwrap_model(trainer.network).cpu().eval()
-        checkpoint.save_network(args.run / "export" / f"judge_{kind}", judge, judge.config)
+        judge = trainer.updates.learnt.cpu().eval()
+        export(accelerator, args.run / "export" / f"judge_{kind}", judge, judge.config)
         share = clip_accuracy(judge, labels(test, kind, train.actors), test)
-        print(f"{kind} judge: {share:.1%} of the test clips' middle frames named rightly")
+        accelerator.print(
+            f"{kind} judge: {share:.1%} of the test clips' middle frames named rightly"
+        )
 
 
 if __name__ == "__main__":

@@ -21,13 +21,16 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from s2v_core import checkpoint, face
+from s2v_core import face
 from s2v_core.face import LandmarkConfig, LandmarkNet
 from training import settings
 from training.corpora import Clip, crema_d
-from training.loop import prepared, run
+from training.loop import export, run
+from training.parallel import dice
 from training.prepare import read_frames
+from training.rehearsal import rehearse
 from training.settings import Schedule
+from training.updates import accelerated, prepared
 
 SIDE = 144  # of the stored squares: room to shift, turn and scale the 96 pixels the network sees
 
@@ -108,26 +111,21 @@ class LandmarkTrainer:
         points: np.ndarray,
         accelerator: Accelerator,
     ) -> None:
-        self.schedule, self.squares, self.points, self.accelerator = (
-            config.schedule,
-            squares,
-            points,
-            accelerator,
-        )
+        self.squares, self.points, self.accelerator = squares, points, accelerator
+        self.schedule = config.schedule.over(len(squares))
         self.network, self.updates = prepared(
-            accelerator, LandmarkNet(config.model), config.schedule, torch.optim.Adam
+            accelerator, LandmarkNet(config.model), self.schedule, torch.optim.Adam
         )
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return patches (B, 1, 96, 96) and points (B, 9, 2), both in [-1, 1]."""
-        rng = np.random.default_rng((self.schedule.seed, step))
-        picks = rng.integers(len(self.squares), size=self.schedule.batch)
-        patches, points = zip(
-            *(vary(self.squares[i], self.points[i], rng) for i in picks), strict=True
-        )
-        return face.normalise(np.stack(patches)), torch.from_numpy(
-            np.stack(points)
-        ).float() / 48 - 1
+        items = [self._item(rng) for rng in dice(self.accelerator, self.schedule, step)]
+        patches, points = (np.stack(column) for column in zip(*items, strict=True))
+        return face.normalise(patches), torch.from_numpy(points).float() / 48 - 1
+
+    def _item(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        index = rng.integers(len(self.squares))
+        return vary(self.squares[index], self.points[index], rng)
 
     def step(self, batch: tuple[Tensor, Tensor], step: int) -> dict[str, float]:
         """Update the network once."""
@@ -151,17 +149,22 @@ def main(args: argparse.Namespace) -> None:
     config = settings.read(args.config, LandmarksSettings, args.overrides)
     squares, points = collect(usable(Path(config.corpus), args.data, "train"), config.frames)
     torch.manual_seed(config.schedule.seed)
-    accelerator = Accelerator()
+    accelerator = accelerated(config.schedule)
     trainer = LandmarkTrainer(config, squares, points, accelerator)
+    if args.dry_run:
+        rehearse(trainer, accelerator, "landmarks")
+        return
     run(trainer, accelerator, args.run / "landmarks")
-    network = accelerator.unwrap_model(trainer.network).cpu().eval()
-    checkpoint.save_network(args.run / "export" / "landmarks", network, config.model)
+    network = trainer.updates.learnt.cpu().eval()
+    export(accelerator, args.run / "export" / "landmarks", network, config.model)
     squares, points = collect(usable(Path(config.corpus), args.data, "unobserved")[::4], 2)
     inner = slice((SIDE - face.PATCH) // 2, (SIDE + face.PATCH) // 2)
     with torch.inference_mode():
         guess = (network(face.normalise(squares[:, inner, inner])).numpy() + 1) * face.PATCH / 2
     error = np.abs(guess + (SIDE - face.PATCH) / 2 - points).mean()
-    print(f"landmarks: {error:.2f} of {face.PATCH} pixels off, on average, on unobserved actors")
+    accelerator.print(
+        f"landmarks: {error:.2f} of {face.PATCH} pixels off, on average, on unobserved actors"
+    )
 
 
 if __name__ == "__main__":

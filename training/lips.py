@@ -16,13 +16,15 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from s2v_core import checkpoint
 from training import settings
 from training.augment import varied
 from training.data import Clips
-from training.loop import prepared, run
+from training.loop import export, run
+from training.parallel import dice
+from training.rehearsal import rehearse
 from training.settings import Schedule
 from training.teachers import SENet, SENetConfig
+from training.updates import accelerated, prepared
 
 UPPER, LOWER = 7, 8  # the inner lips' places in face.POINTS
 
@@ -45,19 +47,22 @@ class LipsTrainer:
     """Draws random frames of random clips and learns their opening."""
 
     def __init__(self, config: LipsSettings, clips: Clips, accelerator: Accelerator) -> None:
-        self.config, self.schedule, self.accelerator = config, config.schedule, accelerator
-        self.clips = clips
+        self.config, self.clips, self.accelerator = config, clips, accelerator
+        self.schedule = config.schedule.over(len(clips))
         self.openings = [opening(clips.points(i)) for i in range(len(clips))]
-        self.network, self.updates = prepared(accelerator, SENet(config.model), config.schedule)
+        self.network, self.updates = prepared(accelerator, SENet(config.model), self.schedule)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return frames (B, 3, H, W) and their openings (B,) in pixels."""
-        rng = np.random.default_rng((self.schedule.seed, step))
-        clips = rng.integers(len(self.clips), size=self.schedule.batch)
-        at = [(int(i), int(rng.integers(self.clips.rows[i].frames))) for i in clips]
-        soft = self.config.soft
-        frames = torch.stack([varied(self.clips.frames(i, t), rng, soft, shift=2) for i, t in at])
-        return frames, torch.stack([self.openings[i][t] for i, t in at])
+        items = [self._item(rng) for rng in dice(self.accelerator, self.schedule, step)]
+        frames, openings = zip(*items, strict=True)
+        return torch.stack(frames), torch.stack(openings)
+
+    def _item(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        clip = int(rng.integers(len(self.clips)))
+        t = int(rng.integers(self.clips.rows[clip].frames))
+        frame = varied(self.clips.frames(clip, t), rng, self.config.soft, shift=2)
+        return frame, self.openings[clip][t]
 
     def step(self, batch: tuple[Tensor, Tensor], step: int) -> dict[str, float]:
         """Update the judge once."""
@@ -88,12 +93,15 @@ def main(args: argparse.Namespace) -> None:
     config = settings.read(args.config, LipsSettings, args.overrides)
     train, test = Clips.read(args.data, "train"), Clips.read(args.data, "test")
     torch.manual_seed(config.schedule.seed)
-    accelerator = Accelerator()
+    accelerator = accelerated(config.schedule)
     trainer = LipsTrainer(config, train, accelerator)
+    if args.dry_run:
+        rehearse(trainer, accelerator, "judge_lips")
+        return
     run(trainer, accelerator, args.run / "judge_lips")
-    judge = accelerator.unwrap_model(trainer.network).cpu().eval()
-    checkpoint.save_network(args.run / "export" / "judge_lips", judge, config.model)
-    print("judge of lips on test clips:", reliability(judge, test))
+    judge = trainer.updates.learnt.cpu().eval()
+    export(accelerator, args.run / "export" / "judge_lips", judge, config.model)
+    accelerator.print("judge of lips on test clips:", reliability(judge, test))
 
 
 if __name__ == "__main__":

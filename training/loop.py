@@ -5,24 +5,23 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
-from tqdm import tqdm
+from PIL import Image
+from safetensors import SafetensorError
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
 
 from s2v_core import checkpoint
 from s2v_core.errors import UserError
+from training import parallel
+from training.journal import Journal
 from training.settings import Schedule
-
-N = TypeVar("N", bound=nn.Module)
 
 
 class Trainer(Protocol):
@@ -31,101 +30,124 @@ class Trainer(Protocol):
     schedule: Schedule
 
     def batch(self, step: int) -> Any:
-        """Return step ``step``'s batch: a function of the seed and the step alone, so runs resume exactly."""
+        """Return this process's share of ``step``'s batch: a function of the seed and the step alone.
+
+        So runs resume exactly, and other processes can draw it ahead.
+        """
 
     def step(self, batch: Any, step: int) -> dict[str, float]:
         """Update the networks once and return what to log."""
 
 
-@dataclass(frozen=True)
-class Updates:
-    """A network's optimiser and learning rate: how it learns from a loss."""
+class Batches(Dataset):
+    """A trainer's batches as a data set, whose item is the batch of that step."""
 
-    accelerator: Accelerator
-    optimiser: Optimizer
-    schedule: LambdaLR
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
 
-    def learn(self, loss: Tensor) -> None:
-        """Update the network once on ``loss`` and go on in the schedule."""
-        self.optimiser.zero_grad()
-        self.accelerator.backward(loss)
-        self.optimiser.step()
-        self.schedule.step()
-
-    @property
-    def rate(self) -> float:
-        """The learning rate of the moment."""
-        return self.schedule.get_last_lr()[0]
+    def __getitem__(self, step: int) -> Any:
+        return self.trainer.batch(step)
 
 
-def started(network: type[N], config: Any, start: str) -> N:
-    """Return ``network(config)``, with the weights in the folder ``start`` if one is named."""
-    if not start:
-        return network(config)
-    trained = checkpoint.load_network(start, network, type(config))
-    if trained.config != config:
-        raise UserError(
-            f"{start}: trained with other sizes than the settings' model; give both the same."
-        )
-    return trained
-
-
-def prepared(
+def run(
+    trainer: Trainer,
     accelerator: Accelerator,
-    network: nn.Module,
-    schedule: Schedule,
-    kind: Callable[..., Optimizer] = torch.optim.RMSprop,
-) -> tuple[nn.Module, Updates]:
-    """Return ``network``, prepared, and its updates by an optimiser of ``kind`` (RMSProp is the paper's)."""
-    if not any(
-        weight.dim() == 5 for weight in network.parameters()
-    ):  # it knows no 3-D convolutions
-        network = network.to(memory_format=torch.channels_last)
-    optimiser = kind(network.parameters(), lr=schedule.learning_rate)
-    rate = LambdaLR(optimiser, lambda step: decay(step, schedule))
-    network, optimiser, rate = accelerator.prepare(network, optimiser, rate)
-    return network, Updates(accelerator, optimiser, rate)
-
-
-def decay(step: int, schedule: Schedule) -> float:
-    """Return the share of the learning rate at ``step``: 1, then linearly to 0 at the end."""
-    start = schedule.decay_from * schedule.steps
-    if step <= start:
-        return 1.0
-    return max(0.0, (schedule.steps - step) / (schedule.steps - start))
-
-
-def run(trainer: Trainer, accelerator: Accelerator, folder: Path) -> None:
+    folder: Path,
+    picture: Callable[[], Image.Image] | None = None,
+    report: Callable[[], dict[str, float]] | None = None,
+    report_every: int = 1,
+) -> None:
     """Train to the end of the schedule in ``folder``, from its last state if there is one.
 
-    Writes ``stats.jsonl`` (one line each 20 steps) and ``state/`` (every ``save_every`` steps).
+    Writes ``stats.jsonl`` (one line each 20 steps; one more each ``report_every`` with what ``report``
+    says), ``state/`` and, with ``picture``, ``samples/STEP.png`` (both every ``save_every`` steps).
+    Raises UserError, and keeps the last state, when a loss is not a number, when the disk is full, and
+    when the state is damaged or another model's.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     schedule, state = trainer.schedule, folder / "state"
+    if accelerator.process_index:  # the others' noise and dropout are not the first one's
+        torch.manual_seed(schedule.seed + accelerator.process_index)
     start = _resume(accelerator, state)
-    bar = tqdm(range(start, schedule.steps), initial=start, total=schedule.steps, desc=folder.name)
-    began = time.perf_counter()
-    with (folder / "stats.jsonl").open("a") as log:
-        for step in bar:
-            stats = trainer.step(trainer.batch(step), step)
+    batches = _batches(trainer, accelerator, start)
+    with Journal(folder, schedule, start, silent=not accelerator.is_main_process) as journal:
+        for step in range(start, schedule.steps):
+            with journal.waiting():
+                batch = next(batches)
+            stats = parallel.average(accelerator, trainer.step(batch, step))
             if not all(math.isfinite(value) for value in stats.values()):
-                raise FloatingPointError(f"{folder.name}: not a number at step {step}: {stats}")
-            if step % 20 == 0 or step == schedule.steps - 1:
-                line = {"step": step, "seconds": round(time.perf_counter() - began, 1), **stats}
-                log.write(json.dumps(line) + "\n")
-                log.flush()
-                bar.set_postfix({k.split("/")[0]: f"{v:.3f}" for k, v in list(stats.items())[:4]})
-            if (step + 1) % schedule.save_every == 0 or step == schedule.steps - 1:
-                _save(accelerator, state, step + 1)
+                raise _spoiled(folder, accelerator, step, stats, batch)
+            done, last = step + 1, step == schedule.steps - 1
+            with writing(folder):
+                journal.note(step, stats)
+                if done % schedule.save_every == 0 or last:
+                    _save(accelerator, state, done)
+                    if picture is not None and accelerator.is_main_process:
+                        journal.show(done, picture())
+                if report is not None and (done % report_every == 0 or last):
+                    journal.write(step, report())
+
+
+def _batches(trainer: Trainer, accelerator: Accelerator, start: int) -> Iterator[Any]:
+    """Return the batches of every step from ``start`` on, drawn ahead where the schedule has workers."""
+    parallel.share(accelerator, trainer.schedule.batch)  # told here rather than by a worker
+    return iter(
+        DataLoader(
+            Batches(trainer),
+            batch_size=None,  # they are batches already
+            sampler=range(start, trainer.schedule.steps),
+            num_workers=trainer.schedule.workers,
+            pin_memory=accelerator.device.type == "cuda",
+            generator=torch.Generator(),  # else it would take from the dice that noise and dropout throw
+        )
+    )
+
+
+def _spoiled(
+    folder: Path, accelerator: Accelerator, step: int, stats: dict[str, float], batch: Any
+) -> UserError:
+    """Save the batch that a loss of ``stats`` is not a number for; return the error that says so."""
+    path = folder / f"not_a_number.{accelerator.process_index}.pt"
+    with writing(folder):
+        torch.save({"step": step, "stats": stats, "batch": batch}, path)
+    names = ", ".join(name for name, value in stats.items() if not math.isfinite(value))
+    return UserError(
+        f"{folder.name}: {names} is not a number at step {step}; its batch is in {path} (torch.load), the "
+        "last state stays. Try a lower schedule.learning_rate or schedule.clip=1."
+    )
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn a file within that cannot be written, as on a full disk, into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be written ({error.strerror or error}): make room, or choose another place; "
+            "the same command goes on from the last state."
+        ) from None
 
 
 def _resume(accelerator: Accelerator, state: Path) -> int:
     """Load the newest whole state, wherever a kill left it; return the step it goes on from."""
     for folder in (state, state.with_name("state.new"), state.with_name("state.old")):
         if (folder / "step.json").exists():
-            accelerator.load_state(str(folder))
-            return json.loads((folder / "step.json").read_text())
+            return _load(accelerator, folder)
     return 0
+
+
+def _load(accelerator: Accelerator, folder: Path) -> int:
+    try:
+        accelerator.load_state(str(folder))
+        return int(json.loads((folder / "step.json").read_text()))
+    except Exception as error:  # whatever safetensors, pickle, torch and accelerate find wrong
+        why = " ".join(str(error).split())[:160]
+        raise UserError(
+            f"{folder} is damaged or another model's ({why}): take another --run, or delete {folder} "
+            "to train this network anew."
+        ) from None
 
 
 def _save(accelerator: Accelerator, state: Path, step: int) -> None:
@@ -134,16 +156,34 @@ def _save(accelerator: Accelerator, state: Path, step: int) -> None:
     step.json is written last, and removed first: only a folder that has it is a whole state.
     """
     new, old = state.with_name("state.new"), state.with_name("state.old")
-    _remove(new)
-    accelerator.save_state(str(new))
-    (new / "step.json").write_text(json.dumps(step))
-    _remove(old)
-    if state.exists():
-        state.rename(old)
-    new.rename(state)
-    _remove(old)
+    if accelerator.is_main_process:
+        _remove(new)
+    accelerator.wait_for_everyone()
+    try:
+        accelerator.save_state(str(new))
+    except (RuntimeError, SafetensorError) as error:  # how torch and safetensors tell a full disk
+        _remove(new)
+        raise OSError(str(error)) from None
+    except OSError:
+        _remove(new)
+        raise
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        (new / "step.json").write_text(json.dumps(step))
+        _remove(old)
+        if state.exists():
+            state.rename(old)
+        new.rename(state)
+        _remove(old)
 
 
 def _remove(folder: Path) -> None:
     (folder / "step.json").unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def export(accelerator: Accelerator, folder: Path, network: nn.Module, config: Any) -> None:
+    """Write what a network has learnt into ``folder``, by the first process alone."""
+    if accelerator.is_main_process:
+        with writing(folder):
+            checkpoint.save_network(folder, network, config)

@@ -2,7 +2,7 @@
 
     python -m training.published vgg_face --run runs/crema_d
     python -m training.published ferplus --run runs/crema_d --file senet50_ferplus_dag.pth
-    python -m training.published cpc_audio --run runs/crema_d
+    python -m training.published cpc_audio --run runs/crema_d --sha256 d0f474de...
     python -m training.published sdfa --run runs/crema_d --file crema.dat
 
 Each is fetched (or read from --file) and written into RUN/export, where the later steps take it in place of
@@ -12,6 +12,7 @@ a network trained here. Their licences are their authors' (VGGFace: research onl
 from __future__ import annotations
 
 import argparse
+import hashlib
 import pickle
 import sys
 import tempfile
@@ -226,12 +227,26 @@ def fetch(source: Source, folder: Path) -> Path:
         )
     path = folder / source.url.rpartition("/")[2]
     try:
-        torch.hub.download_url_to_file(source.url, str(path), source.hash_prefix)
-    except (URLError, OSError, RuntimeError) as error:
+        torch.hub.download_url_to_file(source.url, str(path))
+    except (URLError, OSError) as error:
         raise UserError(
             f"{source.url} cannot be fetched ({error}); download it elsewhere and name it with --file."
         ) from None
     return path
+
+
+def verify(path: Path, expected: str | None) -> str:
+    """Return the sha256 of the file ``path``; UserError when it does not begin with ``expected``."""
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    if expected and not found.startswith(expected.lower()):
+        raise UserError(
+            f"{path} has the sha256 {found}, not {expected}: it is damaged or another file."
+        )
+    return found
 
 
 def convert(name: str, path: Path, run: Path) -> Path:
@@ -256,10 +271,13 @@ def main() -> None:
     parser.add_argument("name", choices=sorted(SOURCES))
     parser.add_argument("--run", type=Path, required=True, help="folder of all networks of a run")
     parser.add_argument("--file", type=Path, help="the published file, if it is here already")
+    parser.add_argument("--sha256", help="what the file's must be, or begin with")
     args = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            path = args.file or fetch(SOURCES[args.name], Path(folder))
+            source = SOURCES[args.name]
+            path = args.file or fetch(source, Path(folder))
+            print("sha256", verify(path, args.sha256 or source.hash_prefix))
             print("exported to", convert(args.name, path, args.run))
     except UserError as error:
         print(f"published: {error}", file=sys.stderr)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from accelerate import Accelerator
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,10 +30,15 @@ from training.discriminators import (
     SequenceDiscriminator,
     SnippetSync,
 )
-from training.loop import prepared, run, started
+from training.figures import moments, sheet, spread, strips
+from training.loop import export, run
+from training.parallel import dice, rolled, share
+from training.rehearsal import rehearse
 from training.settings import Schedule
+from training.updates import accelerated, prepared, started
 
 SNIPPET = 5  # frames that the sync discriminator sees, 0.2 s
+SHOWN = 4  # clips in the pictures made on the way
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Batch(NamedTuple):
     windows: Tensor  # (B, N, 3200) speech up to the last decoded frame
     start: Tensor  # (B,) the first decoded frame
     pose: Tensor  # (B, F, pose) how the head is turned
-    identity: Tensor  # (B, 3, H, W) stills, or (B, face) features
+    identity: Tensor  # (B, 3, H, W) stills, or (B, T) the speech that tells the face
     real: Tensor  # (B, F, 3, H, W)
 
 
@@ -74,25 +80,23 @@ class SDFATrainer:
         voice: Speech2Face | None,
         accelerator: Accelerator,
     ) -> None:
-        self.config, self.schedule, self.clips, self.accelerator = (
-            config,
-            config.schedule,
-            clips,
-            accelerator,
-        )
-        self.voice = voice
+        self.config, self.clips, self.accelerator = config, clips, accelerator
+        self.schedule = config.schedule.over(len(clips))
+        self.voice = voice.to(accelerator.device) if voice is not None else None
         self.speech = [clips.speech(i) for i in range(len(clips))]
         self.poses = [clips.pose(i) for i in range(len(clips))]
         self.network, self.updates = prepared(
             accelerator,
             started(SDFA, config.model, config.start),
-            config.schedule,
+            self.schedule,
             torch.optim.Adam,
         )
         d, height, width = config.discriminator, config.model.height, config.model.width
         frame = FrameDiscriminator(d, height, width, condition=voice is None)
         sync, sequence = SnippetSync(d[:-1], height, width), SequenceDiscriminator(d, height, width)
-        adversary = partial(Adversary, accelerator=accelerator, kind=torch.optim.Adam)
+        adversary = partial(
+            Adversary, accelerator=accelerator, kind=torch.optim.Adam, clip=self.schedule.clip
+        )
         self.d_frame = adversary(frame)
         self.d_sync, self.d_sequence = (
             adversary(sync, slower=config.slower),
@@ -100,14 +104,17 @@ class SDFATrainer:
         )
 
     def batch(self, step: int) -> Batch:
-        """Return ``batch`` clips, each with ``frames`` consecutive frames at a random place."""
+        """Return ``batch`` clips, or this process's share, each with ``frames`` frames from a random place."""
         rng = np.random.default_rng((self.schedule.seed, step))
         picks = [int(i) for i in rng.integers(len(self.clips), size=self.schedule.batch)]
         starts = [
             int(rng.integers(self.clips.rows[i].frames - self.config.frames + 1)) for i in picks
         ]
-        speech = [augment(self.speech[i], rng) for i in picks]
-        longest = max(starts) + self.config.frames
+        longest = max(starts) + self.config.frames  # of all processes' clips
+        own = share(self.accelerator, self.schedule.batch)
+        picks, starts = picks[own], starts[own]
+        variations = dice(self.accelerator, self.schedule, step)
+        speech = [augment(self.speech[i], d) for i, d in zip(picks, variations, strict=True)]
         windows = [self._windows(s, longest) for s in speech]
         shown = [(i, slice(s, s + self.config.frames)) for i, s in zip(picks, starts, strict=True)]
         return Batch(
@@ -121,11 +128,10 @@ class SDFATrainer:
     def _windows(self, speech: Tensor, n_frames: int) -> Tensor:
         return speech_windows(speech[None], n_frames, self.config.model.fps)[0]
 
-    @torch.no_grad()
     def _identities(self, picks: list[int], speech: list[Tensor]) -> Tensor:
         if self.voice is None:
             return torch.stack([self.clips.frames(i, 0) for i in picks])
-        return torch.cat([self.voice(s[None]) for s in speech])
+        return torch.cat([self.voice.fit(s[None]) for s in speech])
 
     def step(self, batch: Batch, step: int) -> dict[str, float]:
         """Update the discriminators, then the generator."""
@@ -145,19 +151,32 @@ class SDFATrainer:
 
     def _generate(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return fake frames (B, F, 3, H, W) and the speech of their moments (B, F, 3200)."""
-        self.network.train()
-        sdfa = self.accelerator.unwrap_model(self.network)
-        code, maps = sdfa.identify(batch.identity)
-        speech, _ = sdfa.speech(batch.windows)
-        noise, _ = sdfa.noisy(*speech.shape[:2], self.config.model.noise_std)
-        at = batch.start[:, None] + torch.arange(self.config.frames, device=speech.device)  # (B, F)
-        rows = torch.arange(len(at), device=speech.device)[:, None]
-        fake = sdfa.frames(speech[rows, at], noise[rows, at], batch.pose, code, maps)
-        return fake, batch.windows[rows, at]
+        device = batch.windows.device
+        at = batch.start[:, None] + torch.arange(self.config.frames, device=device)  # (B, F)
+        rows = torch.arange(len(at), device=device)[:, None]
+        return self._frames(self.network.train(), batch, at), batch.windows[rows, at]
+
+    def _frames(
+        self, sdfa: SDFA, batch: Batch, at: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return the frames (B, F, 3, H, W) that ``sdfa`` makes of the moments ``at (B, F)``."""
+        with self.accelerator.autocast():
+            code, maps = sdfa.identify(self._seen(batch))
+            speech, _ = sdfa.speech(batch.windows)
+            noise, _ = sdfa.noisy(*speech.shape[:2], self.config.model.noise_std, generator)
+            rows = torch.arange(len(at), device=at.device)[:, None]
+            fake = sdfa.frames(speech[rows, at], noise[rows, at], batch.pose, code, maps)
+        return fake.float()
+
+    @torch.no_grad()
+    def _seen(self, batch: Batch) -> Tensor:
+        """Return the stills (B, 3, H, W), or the features (B, face) of the faces that are heard."""
+        return batch.identity if self.voice is None else self.voice(batch.identity)
 
     def _discriminators(self, batch: Batch, fake: Tensor, heard: Tensor) -> dict[str, float]:
         real, still = batch.real, self._still(batch)
-        middle, wrong = self._middle(heard), self._middle(heard).roll(1, 0)  # another clip's speech
+        middle = self._middle(heard)
+        wrong = rolled(self.accelerator, middle)  # another clip's speech
 
         def frame(d: nn.Module) -> Tensor:
             return bce(d(real.flatten(0, 1), *still), 1.0) + bce(d(fake.flatten(0, 1), *still), 0.0)
@@ -201,6 +220,24 @@ class SDFATrainer:
         """Return the speech (B F / 5, 3200) of every snippet's middle frame: its whole 0.2 s."""
         return heard.unflatten(1, (-1, SNIPPET))[:, :, SNIPPET // 2].flatten(0, 1)
 
+    @torch.inference_mode()
+    def picture(self) -> Image.Image:
+        """Return real frames of four clips above what the generator makes of them, the noise always alike."""
+        rows = []
+        for index in spread(self.clips, SHOWN):
+            at = torch.from_numpy(moments(self.clips.rows[index].frames))
+            real = self.clips.frames(index, at.numpy())
+            windows = self._windows(self.speech[index], int(at[-1]) + 1)
+            pose = self.poses[index][at, : self.config.model.pose]
+            identity = self._identities([index], [self.speech[index]])[0]
+            clip = Batch(windows, at[0], pose, identity, real)
+            clip = Batch(*(x[None].to(self.accelerator.device) for x in clip))
+            generator = torch.Generator().manual_seed(self.schedule.seed)
+            at = at[None].to(self.accelerator.device)
+            fake = self._frames(self.updates.learnt.eval(), clip, at, generator)[0].cpu()
+            rows += strips(self.clips.rows[index].name, (("real", real), ("generated", fake)))
+        return sheet(rows)
+
 
 def bce(scores: Tensor, target: float) -> Tensor:
     """Binary cross-entropy of the scores (logits) with real 1 or fake 0: SDFA's GAN loss."""
@@ -216,12 +253,13 @@ def main(args: argparse.Namespace) -> None:
             args.run / "export" / "speech2face", Speech2Face, Speech2FaceConfig
         )
     torch.manual_seed(config.schedule.seed)
-    accelerator = Accelerator()
+    accelerator = accelerated(config.schedule)
     trainer = SDFATrainer(config, Clips.read(args.data, "train"), voice, accelerator)
-    run(trainer, accelerator, args.run / config.name)
-    checkpoint.save_network(
-        args.run / "export" / config.name, accelerator.unwrap_model(trainer.network), config.model
-    )
+    if args.dry_run:
+        rehearse(trainer, accelerator, config.name)
+        return
+    run(trainer, accelerator, args.run / config.name, picture=trainer.picture)
+    export(accelerator, args.run / "export" / config.name, trainer.updates.learnt, config.model)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,15 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2v_core import checkpoint
 from s2v_core.speech2face import Speech2Face, Speech2FaceConfig
 from training import features, settings
 from training.augment import augment
 from training.data import Clips
-from training.loop import prepared, run
+from training.loop import export, run
+from training.parallel import dice
+from training.rehearsal import rehearse
 from training.settings import Schedule
+from training.updates import accelerated, prepared
 
 
 @dataclass(frozen=True)
@@ -40,22 +42,25 @@ class Speech2FaceTrainer:
     def __init__(
         self, config: Speech2FaceSettings, clips: Clips, faces: Tensor, accelerator: Accelerator
     ) -> None:
-        self.schedule, self.faces, self.accelerator = config.schedule, faces, accelerator
+        self.faces, self.accelerator = faces, accelerator
+        self.schedule = config.schedule.over(len(clips))
         self.speech = [clips.speech(i) for i in range(len(clips))]
         self.network, self.updates = prepared(
-            accelerator, Speech2Face(config.model), config.schedule, torch.optim.Adam
+            accelerator, Speech2Face(config.model), self.schedule, torch.optim.Adam
         )
         self.length = int(config.model.seconds * 16_000)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return audio (B, T) and the face features (B, feature) of its speakers."""
-        rng = np.random.default_rng((self.schedule.seed, step))
-        picks = rng.integers(len(self.speech), size=self.schedule.batch)
-        return torch.stack([self._audio(self.speech[i], rng) for i in picks]), self.faces[picks]
+        items = [self._item(rng) for rng in dice(self.accelerator, self.schedule, step)]
+        audio, faces = zip(*items, strict=True)
+        return torch.stack(audio), torch.stack(faces)
 
-    def _audio(self, speech: Tensor, rng: np.random.Generator) -> Tensor:
+    def _item(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        index = int(rng.integers(len(self.speech)))
+        speech = self.speech[index]
         speech = augment(speech.roll(int(rng.integers(len(speech)))), rng)
-        return speech.repeat(-(-self.length // len(speech)))[: self.length]
+        return speech.repeat(-(-self.length // len(speech)))[: self.length], self.faces[index]
 
     def step(self, batch: tuple[Tensor, Tensor], step: int) -> dict[str, float]:
         """Update the voice encoder once."""
@@ -73,12 +78,14 @@ def main(args: argparse.Namespace) -> None:
     clips = Clips.read(args.data, "train")
     faces = torch.stack([seen["identity"] for seen in features.read(args.run, clips)])
     torch.manual_seed(config.schedule.seed)
-    accelerator = Accelerator()
+    accelerator = accelerated(config.schedule)
     trainer = Speech2FaceTrainer(config, clips, faces, accelerator)
+    if args.dry_run:
+        rehearse(trainer, accelerator, "speech2face")
+        return
     run(trainer, accelerator, args.run / "speech2face")
-    checkpoint.save_network(
-        args.run / "export" / "speech2face", accelerator.unwrap_model(trainer.network), config.model
-    )
+    folder = args.run / "export" / "speech2face"
+    export(accelerator, folder, trainer.updates.learnt, config.model)
 
 
 if __name__ == "__main__":

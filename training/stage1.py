@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,13 +16,15 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2v_core import checkpoint
 from s2v_core.cpc import HOP, STEPS_PER_SECOND
 from s2v_core.students import Students, StudentsConfig, unit
 from training import features, losses, settings
 from training.data import Clips
-from training.loop import prepared, run
+from training.loop import export, run
+from training.parallel import dice
+from training.rehearsal import rehearse
 from training.settings import Schedule
+from training.updates import accelerated, prepared
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Stage1Settings:
     lambda_nu: float = 1.0
     memory: bool = False  # keep what was seen of the training clips for Students.recollect, and
     lambda_recall: float = 0.0  # learn to recall it (losses.recall); the paper does neither
+    optimiser: Literal["RMSprop", "AdamW"] = "RMSprop"  # the paper's for everything
     weight_decay: float = 0.0
     sampled_frames: int = 8  # of equation 1
     shortest: float = 1.0  # seconds; the students learn from random cuts as long as this ...
@@ -51,23 +55,27 @@ class Stage1Trainer:
         poses: Tensor,
         accelerator: Accelerator,
     ) -> None:
-        self.config, self.schedule, self.accelerator = config, config.schedule, accelerator
-        self.seen = seen
+        self.config, self.seen, self.accelerator = config, seen, accelerator
+        self.schedule = config.schedule.over(len(seen))
         students = Students(config.model)
         if config.memory:
             emotions = torch.stack([clip["emotion"].mean(0) for clip in seen])
             students.remember(emotions, torch.stack([clip["identity"] for clip in seen]), poses)
-        kind = partial(torch.optim.AdamW, weight_decay=config.weight_decay)
-        self.network, self.updates = prepared(accelerator, students, config.schedule, kind)
+        kind = partial(getattr(torch.optim, config.optimiser), weight_decay=config.weight_decay)
+        self.network, self.updates = prepared(accelerator, students, self.schedule, kind)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return what is heard, equally long cuts (B, L, D) or (B, T), mu* (B, D_mu) and nu* (B, D_nu)."""
-        rng, c = np.random.default_rng((self.schedule.seed, step)), self.config
-        picks = [self.seen[i] for i in rng.integers(len(self.seen), size=self.schedule.batch)]
-        steps = int(rng.uniform(c.shortest, c.longest) * STEPS_PER_SECOND)
-        heard = torch.stack([self._cut(clip, steps, rng) for clip in picks])
-        mu = torch.stack([self._emotion(clip["emotion"], rng) for clip in picks])
-        return heard, mu, torch.stack([clip["identity"] for clip in picks])
+        common = np.random.default_rng((self.schedule.seed, step))
+        seconds = common.uniform(self.config.shortest, self.config.longest)
+        steps = int(seconds * STEPS_PER_SECOND)
+        items = [self._item(steps, rng) for rng in dice(self.accelerator, self.schedule, step)]
+        heard, mu, nu = (torch.stack(column) for column in zip(*items, strict=True))
+        return heard, mu, nu
+
+    def _item(self, steps: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        clip = self.seen[rng.integers(len(self.seen))]
+        return self._cut(clip, steps, rng), self._emotion(clip["emotion"], rng), clip["identity"]
 
     def _cut(self, seen: dict[str, Tensor], steps: int, rng: np.random.Generator) -> Tensor:
         """Return ``steps`` CPC steps of one copy of a clip; a shorter one is heard again and again."""
@@ -102,10 +110,20 @@ class Stage1Trainer:
         self.updates.learn(sum(terms.values()))
         return {name: term.item() for name, term in terms.items()}
 
+    def agreement(
+        self, train: tuple[Clips, list], held_out: tuple[Clips, list]
+    ) -> dict[str, float]:
+        """Return ``agreement`` of the students as they are."""
+        students = self.updates.learnt.eval()
+        return agreement(students, train, held_out, self.accelerator.device)
+
 
 @torch.inference_mode()
 def agreement(
-    students: Students, train: tuple[Clips, list], held_out: tuple[Clips, list]
+    students: Students,
+    train: tuple[Clips, list],
+    held_out: tuple[Clips, list],
+    device: torch.device | str = "cpu",
 ) -> dict[str, float]:
     """Return how often a held-out voice finds its own face, and its own emotion, among the training means.
 
@@ -113,8 +131,8 @@ def agreement(
     """
     clips, seen = held_out
     kind = "speech.0" if students.hears_speech else "context.0"
-    pairs = [students(clip[kind][None]) for clip in seen]
-    mu, nu = (torch.cat(vectors) for vectors in zip(*pairs, strict=True))
+    pairs = [students(clip[kind][None].to(device)) for clip in seen]
+    mu, nu = (torch.cat(vectors).cpu() for vectors in zip(*pairs, strict=True))
     return {
         "identity_retrieval": _nearest(nu, train, clips, "identity", "actor"),
         "emotion_agreement": _nearest(mu, train, clips, "emotion", "emotion"),
@@ -142,15 +160,18 @@ def main(args: argparse.Namespace) -> None:
     train, val = Clips.read(args.data, "train"), Clips.read(args.data, "val")
     seen = features.read(args.run, train)
     torch.manual_seed(config.schedule.seed)
-    accelerator = Accelerator()
+    accelerator = accelerated(config.schedule)
     trainer = Stage1Trainer(config, seen, train.mean_poses(), accelerator)
-    run(trainer, accelerator, args.run / "stage1")
-    students = accelerator.unwrap_model(trainer.network).cpu().eval()
-    checkpoint.save_network(args.run / "export" / "students", students, students.config)
-    print(
-        "stage 1 on validation clips:",
-        agreement(students, (train, seen), (val, features.read(args.run, val))),
-    )
+    held_out = (val, features.read(args.run, val))
+    report = partial(trainer.agreement, (train, seen), held_out)
+    epoch = trainer.schedule.epoch(len(seen))
+    if args.dry_run:
+        rehearse(trainer, accelerator, "stage1")
+        return
+    run(trainer, accelerator, args.run / "stage1", report=report, report_every=epoch)
+    students = trainer.updates.learnt
+    export(accelerator, args.run / "export" / "students", students, students.config)
+    accelerator.print("stage 1 on validation clips:", report())
 
 
 if __name__ == "__main__":

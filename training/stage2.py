@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import send_to_device
+from PIL import Image
 from torch import Tensor
 
 from s2v_core import checkpoint
@@ -28,8 +29,14 @@ from training.discriminators import (
     IdentityDiscriminator,
     SyncDiscriminator,
 )
-from training.loop import prepared, run, started
+from training.figures import moments, sheet, spread, strips
+from training.loop import export, run
+from training.parallel import dice
+from training.rehearsal import rehearse
 from training.settings import Schedule
+from training.updates import accelerated, prepared, started
+
+SHOWN = 4  # clips in the pictures made on the way
 
 
 @dataclass(frozen=True)
@@ -77,16 +84,17 @@ class Stage2Trainer:
         seen: list[dict[str, Tensor]],
         accelerator: Accelerator,
     ) -> None:
-        self.config, self.schedule, self.accelerator = config, config.schedule, accelerator
+        self.config, self.accelerator = config, accelerator
+        self.schedule = config.schedule.over(len(clips))
         self.poses = [clips.pose(i) for i in range(len(clips))]
         self.clips, self.seen = clips, seen
         self.scales = len(config.model.identity)
         self.statistics = [_statistics([s[f"map.{i}"] for s in seen]) for i in range(self.scales)]
         kind = getattr(torch.optim, config.optimiser)
         network = started(Composer, config.model, config.start)
-        self.network, self.updates = prepared(accelerator, network, config.schedule, kind)
+        self.network, self.updates = prepared(accelerator, network, self.schedule, kind)
         model, d = config.model, config.discriminator
-        adversary = partial(Adversary, accelerator=accelerator)
+        adversary = partial(Adversary, accelerator=accelerator, clip=self.schedule.clip)
         self.d_id = adversary(IdentityDiscriminator(model.teacher[: self.scales]))
         self.d_frame = adversary(FrameDiscriminator(d, model.height, model.width))
         heard = model.window * model.context
@@ -95,21 +103,18 @@ class Stage2Trainer:
         )
 
     def batch(self, step: int) -> Batch:
-        """Return ``batch`` clips with ``frames`` random frames each."""
-        rng = np.random.default_rng((self.schedule.seed, step))
-        items = [
-            self._item(int(i), rng) for i in rng.integers(len(self.clips), size=self.schedule.batch)
-        ]
+        """Return ``batch`` clips with ``frames`` random frames each, or this process's share of them."""
+        items = [self._item(rng) for rng in dice(self.accelerator, self.schedule, step)]
         *columns, maps = zip(*items, strict=True)
         stacked = [torch.stack(column) for column in columns]
         return Batch(*stacked, [torch.stack(level) for level in zip(*maps, strict=True)])
 
-    def _item(self, index: int, rng: np.random.Generator) -> tuple:
+    def _item(self, rng: np.random.Generator) -> tuple:
+        index = int(rng.integers(len(self.clips)))
         seen, n = self.seen[index], self.clips.rows[index].frames
         copies = sum(key.startswith("context.") for key in seen)
         copy = rng.integers(copies)
-        context = seen[f"context.{copy}"][None]
-        windows = context_windows(context, n, self.config.model.look, self.config.model.fps)[0]
+        windows = self._heard(seen[f"context.{copy}"], index)
         at = self._moments(n, rng)
         away = np.array([self._elsewhere(int(t), n, rng) for t in at])
         mu, nu = seen["mu"][copy], seen["nu"][copy]
@@ -118,6 +123,11 @@ class Stage2Trainer:
         pose = self.poses[index][at, : self.config.model.pose].mean(0)
         maps = [(seen[f"map.{i}"] - m) / s for i, (m, s) in enumerate(self.statistics)]
         return windows[at], windows[away], mu, nu, pose, self.clips.frames(index, at), maps
+
+    def _heard(self, context: Tensor, index: int) -> Tensor:
+        """Return the speech windows (N, W, D) of every frame of a clip, from its ``context (L, D)``."""
+        n, model = self.clips.rows[index].frames, self.config.model
+        return context_windows(context[None], n, model.look, model.fps)[0]
 
     def _moments(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Return the places of ``frames`` random frames of a clip of ``n``, within the span."""
@@ -192,6 +202,28 @@ class Stage2Trainer:
             * losses.lsgan(self.d_sync.judge(batch.windows.flatten(0, 1), frames), 1.0),
         }
 
+    def picture(self) -> Image.Image:
+        """Return real frames of four clips above what the composer makes of their voices."""
+        rows = []
+        for index in spread(self.clips, SHOWN):
+            at = moments(self.clips.rows[index].frames)
+            videos = (
+                ("real", self.clips.frames(index, at)),
+                ("generated", self.composed(index, at)),
+            )
+            rows += strips(self.clips.rows[index].name, videos)
+        return sheet(rows)
+
+    @torch.inference_mode()
+    def composed(self, index: int, at: np.ndarray) -> Tensor:
+        """Return the frames (F, 3, H, W) that the composer makes of a clip's moments ``at``."""
+        seen, device = self.seen[index], self.accelerator.device
+        windows = self._heard(seen["context.0"], index)[at][None].to(device)
+        pose = self.poses[index][at, : self.config.model.pose].mean(0, keepdim=True).to(device)
+        vectors = (seen[name][:1].to(device) for name in ("mu", "nu"))
+        frames, _ = self.updates.learnt.eval()(windows, *vectors, pose)
+        return frames[0].cpu()
+
 
 def _statistics(maps: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Return the mean and deviation of every channel (C, 1, 1), so that D_id sees maps near 0 and 1."""
@@ -217,12 +249,13 @@ def main(args: argparse.Namespace) -> None:
     students = checkpoint.load_network(args.run / "export" / "students", Students, StudentsConfig)
     seen = [clip | recalled(students, clip) for clip in features.read(args.run, clips)]
     torch.manual_seed(config.schedule.seed)
-    accelerator = Accelerator()
+    accelerator = accelerated(config.schedule)
     trainer = Stage2Trainer(config, clips, seen, accelerator)
-    run(trainer, accelerator, args.run / "stage2")
-    checkpoint.save_network(
-        args.run / "export" / "composer", accelerator.unwrap_model(trainer.network), config.model
-    )
+    if args.dry_run:
+        rehearse(trainer, accelerator, "stage2")
+        return
+    run(trainer, accelerator, args.run / "stage2", picture=trainer.picture)
+    export(accelerator, args.run / "export" / "composer", trainer.updates.learnt, config.model)
 
 
 if __name__ == "__main__":

@@ -19,13 +19,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from s2v_core import checkpoint
 from s2v_core.syncnet import FRAMES, SyncNet, SyncNetConfig, cepstra, framed, windows
 from training import settings
 from training.augment import augment, soften
 from training.data import Clips
-from training.loop import prepared, run
+from training.loop import export, run
+from training.parallel import dice
+from training.rehearsal import rehearse
 from training.settings import Schedule
+from training.updates import accelerated, prepared
 
 PLANTED = (-6, -3, 0, 3, 6)  # frames; the held-out clips are tried with each
 
@@ -63,20 +65,20 @@ class SyncNetTrainer:
     """Tells the moments of a clip apart."""
 
     def __init__(self, config: SyncNetSettings, clips: Clips, accelerator: Accelerator) -> None:
-        self.config, self.schedule, self.accelerator = config, config.schedule, accelerator
-        self.clips = clips
+        self.config, self.clips, self.accelerator = config, clips, accelerator
+        self.schedule = config.schedule.over(len(clips))
         self.network, self.updates = prepared(
-            accelerator, Towers(SyncNet(config.model)), config.schedule, torch.optim.Adam
+            accelerator, Towers(SyncNet(config.model)), self.schedule, torch.optim.Adam
         )
 
     def batch(self, step: int) -> Batch:
         """Return ``moments`` random moments of each of ``batch`` random clips."""
-        rng = np.random.default_rng((self.schedule.seed, step))
-        picks = rng.integers(len(self.clips), size=self.schedule.batch)
-        frames, heard = zip(*(self._moments(int(i), rng) for i in picks), strict=True)
+        items = [self._moments(rng) for rng in dice(self.accelerator, self.schedule, step)]
+        frames, heard = zip(*items, strict=True)
         return Batch(torch.cat(frames), torch.cat(heard))
 
-    def _moments(self, index: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _moments(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        index = int(rng.integers(len(self.clips)))
         n = self.clips.rows[index].frames - FRAMES
         at = rng.choice(n, self.config.moments, replace=n < self.config.moments)
         every = self.clips.frames(index, (at[:, None] + np.arange(FRAMES)).ravel())
@@ -125,13 +127,18 @@ def main(args: argparse.Namespace) -> None:
     """Train, try it on clips it never saw, and export."""
     config = settings.read(args.config, SyncNetSettings, args.overrides)
     torch.manual_seed(config.schedule.seed)
-    accelerator = Accelerator()
+    accelerator = accelerated(config.schedule)
     trainer = SyncNetTrainer(config, Clips.read(args.data, "train"), accelerator)
+    if args.dry_run:
+        rehearse(trainer, accelerator, "syncnet")
+        return
     run(trainer, accelerator, args.run / "syncnet")
-    syncnet = accelerator.unwrap_model(trainer.network).syncnet.cpu().eval()
-    checkpoint.save_network(args.run / "export" / "syncnet", syncnet, config.model)
+    syncnet = trainer.updates.learnt.syncnet.cpu().eval()
+    export(accelerator, args.run / "export" / "syncnet", syncnet, config.model)
     share = found(syncnet, Clips.read(args.data, "test"))
-    print(f"SyncNet: {share:.1%} of the offsets planted in test clips found within a frame")
+    accelerator.print(
+        f"SyncNet: {share:.1%} of the offsets planted in test clips found within a frame"
+    )
 
 
 if __name__ == "__main__":

@@ -17,13 +17,15 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from s2v_core import checkpoint
 from training import settings
 from training.augment import varied
 from training.corpora import EMOTIONS
 from training.data import Clips
-from training.loop import prepared, run
+from training.loop import export, run
+from training.parallel import dice
+from training.rehearsal import rehearse
 from training.settings import Schedule
+from training.updates import accelerated, prepared
 
 VGG_BLOCKS = (2, 2, 3, 3, 3)  # convolutions before each of the five pools
 SENET_BLOCKS = (3, 4, 6, 3)
@@ -199,22 +201,23 @@ class TeacherTrainer:
         accelerator: Accelerator,
         soft: float = 0.0,
     ) -> None:
-        self.schedule, self.clips, self.accelerator = schedule, clips, accelerator
+        self.clips, self.accelerator = clips, accelerator
+        self.schedule = schedule.over(len(clips))
         self.labels, self.soft = labels, soft
         self.by_label = [
             [i for i, label in enumerate(labels) if label == k] for k in sorted(set(labels))
         ]
-        self.network, self.updates = prepared(accelerator, network, schedule)
+        self.network, self.updates = prepared(accelerator, network, self.schedule)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return frames (B, 3, H, W) and labels (B,)."""
-        rng = np.random.default_rng((self.schedule.seed, step))
-        chosen = [
-            rng.choice(self.by_label[rng.integers(len(self.by_label))])
-            for _ in range(self.schedule.batch)
-        ]
-        frames = torch.stack([self._frame(i, rng) for i in chosen])
-        return frames, torch.tensor([self.labels[i] for i in chosen])
+        items = [self._item(rng) for rng in dice(self.accelerator, self.schedule, step)]
+        frames, labels = zip(*items, strict=True)
+        return torch.stack(frames), torch.tensor(labels)
+
+    def _item(self, rng: np.random.Generator) -> tuple[Tensor, int]:
+        clip = rng.choice(self.by_label[rng.integers(len(self.by_label))])
+        return self._frame(clip, rng), self.labels[clip]
 
     def _frame(self, clip: int, rng: np.random.Generator) -> Tensor:
         frame = self.clips.frames(clip, int(rng.integers(self.clips.rows[clip].frames)))
@@ -261,15 +264,18 @@ def main(args: argparse.Namespace) -> None:
         ),
     ):
         torch.manual_seed(schedule.seed)
-        accelerator = Accelerator()
+        accelerator = accelerated(schedule)
         trainer = TeacherTrainer(
             model, [label(r) for r in train.rows], train, schedule, accelerator
         )
+        if args.dry_run:
+            rehearse(trainer, accelerator, f"teacher_{name}")
+            continue
         run(trainer, accelerator, args.run / f"teacher_{name}")
-        network = accelerator.unwrap_model(trainer.network)
-        checkpoint.save_network(args.run / "export" / f"teacher_{name}", network, network.config)
+        network = trainer.updates.learnt
+        export(accelerator, args.run / "export" / f"teacher_{name}", network, network.config)
         accuracy = clip_accuracy(network, [label(r) for r in val.rows], val)
-        print(
+        accelerator.print(
             f"{name} teacher: {accuracy:.1%} of the validation clips' middle frames named rightly"
         )
 

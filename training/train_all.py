@@ -25,13 +25,11 @@ STEPS = (
     ("speech2face", "speech2face", "speech2face"),
     ("sdfa", "s2f_sdfa", "s2f_sdfa"),
     ("judges", "judges", "judge_emotion"),
+    ("lips", "lips", "judge_lips"),
     ("syncnet", "syncnet", "syncnet"),
 )
-JUDGES = (
-    "judge_identity",
-    "judge_emotion",
-    "syncnet",
-)  # what training.evaluate needs beside NETWORKS
+# what training.evaluate needs beside NETWORKS
+JUDGES = ("judge_identity", "judge_emotion", "judge_lips", "syncnet")
 
 
 def train(data: Path, run: Path, configs: Path) -> None:

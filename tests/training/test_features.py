@@ -49,12 +49,12 @@ def test_copies_are_augmented_and_the_first_is_clean(everything, run):
     seen = features.read(run, everything)[0]
     assert not torch.allclose(seen["context.0"], seen["context.1"], atol=1e-2)
     with torch.inference_mode():
-        clean = Frozen(run).hear(everything.speech(0))
+        clean = Frozen.read(run).hear(everything.speech(0))
     torch.testing.assert_close(seen["context.0"], clean, atol=2e-3, rtol=2e-3)
 
 
 def test_what_the_teachers_see_is_of_the_clips_own_frames(everything, run):
-    frozen, place = Frozen(run), 2
+    frozen, place = Frozen.read(run), 2
     seen = features.read(run, everything)[place]
     frames = everything.frames(place)
     assert seen["emotion"].shape == (16, NETWORKS["teacher_emotion"][1].feature)

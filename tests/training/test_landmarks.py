@@ -58,7 +58,9 @@ def test_mirroring_exchanges_left_and_right():
 
 def trainer() -> LandmarkTrainer:
     torch.manual_seed(0)
-    config = LandmarksSettings(LandmarkConfig(width=2), Schedule(30, 4, learning_rate=1e-3))
+    config = LandmarksSettings(
+        LandmarkConfig(width=2), Schedule(steps=30, batch=4, learning_rate=1e-3)
+    )
     squares, points = spotted(nine_points())[None], nine_points()[None]
     return LandmarkTrainer(config, squares, points, Accelerator(cpu=True))
 

@@ -19,7 +19,7 @@ from s2v_core.cpc import CPC, CPCConfig
 from s2v_core.errors import UserError
 from s2v_core.sdfa import SDFA, SDFAConfig
 from training import published
-from training.published import SOURCES, convert, fetch, renamed, senet_names, vgg_names
+from training.published import SOURCES, convert, fetch, renamed, senet_names, verify, vgg_names
 from training.teachers import VGG, SENet, SENetConfig, VGGConfig
 
 TINY_VGG = VGGConfig((2, 3, 4, 5, 6), feature=7, classes=3, height=64, width=32)
@@ -306,6 +306,24 @@ def test_without_a_network_the_file_is_asked_for(tmp_path):
     nowhere = replace(SOURCES["ferplus"], url="http://127.0.0.1:9/senet50_ferplus_dag.pth")
     with pytest.raises(UserError, match="--file"):
         fetch(nowhere, tmp_path)
+
+
+def test_a_download_is_what_was_published(tmp_path):
+    file = tmp_path / "weights.pth"
+    file.write_bytes(b"abc")
+    whole = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # of FIPS 180-2
+    for expected in (None, "ba7816BF", whole):
+        assert verify(file, expected) == whole
+    with pytest.raises(UserError, match=f"{whole}, not d0f474de"):
+        verify(file, "d0f474de")
+
+
+def test_a_file_is_fetched_by_its_address(tmp_path):
+    there = tmp_path / "there.pth"
+    there.write_bytes(b"abc")
+    (tmp_path / "here").mkdir()
+    source = replace(SOURCES["ferplus"], url=there.as_uri())
+    assert fetch(source, tmp_path / "here").read_bytes() == b"abc"
 
 
 def test_its_command_line_says_what_is_wrong(tmp_path, monkeypatch, capsys):

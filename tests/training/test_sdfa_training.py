@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
@@ -80,8 +81,9 @@ def test_the_still_is_the_clips_first_frame(clips):
 
 
 def test_without_a_still_the_voice_is_the_face(clips, voice):
-    batch = trainer(clips, voice).batch(0)
-    for place, face in zip(clip_of(batch.real), batch.identity, strict=True):
+    sdfa = trainer(clips, voice)
+    batch = sdfa.batch(0)
+    for place, face in zip(clip_of(batch.real), sdfa._seen(batch), strict=True):
         torch.testing.assert_close(face, voice(clips.speech(place)[None])[0].detach())
 
 
@@ -147,6 +149,23 @@ def test_cross_entropy_by_hand(score, target):
     p = 1 / (1 + math.exp(-score))
     expected = -math.log(p if target else 1 - p)
     assert bce(torch.full((3, 1), float(score)), target).item() == pytest.approx(expected)
+
+
+def test_a_picture_shows_a_clip_above_what_is_made_of_it_and_leaves_the_run_alone(sdfa):
+    dice, weights = torch.get_rng_state(), sdfa.network.state_dict()
+    weights = {key: value.clone() for key, value in weights.items()}
+    pictures = [np.asarray(sdfa.picture()) for _ in range(2)]
+    assert np.array_equal(*pictures)
+    assert pictures[0].shape == (
+        2 * 64,
+        130 + 10 * 32,
+        3,
+    )  # one clip: the others are not unlike enough
+    last = sdfa.clips.rows[0].frames - 1
+    assert (pictures[0][63, 130::32, 0] == np.linspace(0, last, 10).round()).all()
+    assert len(np.unique(pictures[0][64:, 130:])) > 3
+    assert torch.equal(torch.get_rng_state(), dice)
+    assert all(torch.equal(value, weights[key]) for key, value in sdfa.network.state_dict().items())
 
 
 def test_a_killed_run_goes_on_bit_for_bit(clips, resumed):

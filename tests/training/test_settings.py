@@ -109,6 +109,19 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, text):
     assert "bad.yaml" in refusal(path)
 
 
+@pytest.mark.parametrize("length", ["{batch: 2}", "{batch: 2, steps: 3, epochs: 4}"])
+def test_a_schedule_is_in_steps_or_in_epochs(tmp_path, length):
+    path = tmp_path / "length.yaml"
+    path.write_text(f"model: {{}}\nschedule: {length}")
+    assert "schedule.steps or schedule.epochs" in refusal(path)
+
+
+@pytest.mark.parametrize(("clips", "steps"), [(4, 6), (5, 9), (1, 3)])
+def test_an_epoch_draws_as_many_clips_as_there_are(clips, steps):
+    assert Schedule(epochs=3, batch=2).over(clips).steps == steps
+    assert Schedule(steps=7, batch=2).over(clips) == Schedule(steps=7, batch=2)
+
+
 def test_a_missing_file_is_refused_by_name(tmp_path):
     assert "nowhere.yaml" in refusal(tmp_path / "nowhere.yaml")
 

@@ -169,6 +169,18 @@ class Oracle:
         return features["emotion"].mean(0, keepdim=True), features["identity"][None]
 
 
+def test_reporting_on_the_way_is_that_of_the_students_at_rest_and_changes_nothing(clips, seen):
+    stage1 = trainer(seen)
+    dice = torch.get_rng_state()
+    told = stage1.agreement((clips, seen), (clips, seen))
+    assert torch.equal(
+        torch.get_rng_state(), dice
+    )  # no dropout: the next step's is what it would be
+    assert told == agreement(stage1.network.eval(), (clips, seen), (clips, seen))
+    assert stage1.step(stage1.batch(0), 0)
+    assert stage1.network.training
+
+
 @pytest.mark.parametrize(
     ("places", "identity", "emotion"),
     [([0, 1, 2], 1, 1), ([1, 0, 0], 2 / 3, 1 / 3), ([2, 2, 2], 1 / 3, 2 / 3)],

@@ -244,6 +244,25 @@ def test_training_brings_the_frames_nearer(clips):
     assert history[-1] < 0.8 * history[0]
 
 
+def test_a_picture_shows_a_clip_above_what_is_made_of_it_and_leaves_the_run_alone(stage2):
+    dice, weights = torch.get_rng_state(), stage2.network.state_dict()
+    weights = {key: value.clone() for key, value in weights.items()}
+    pictures = [np.asarray(stage2.picture()) for _ in range(2)]
+    assert np.array_equal(*pictures)
+    assert pictures[0].shape == (
+        2 * 64,
+        130 + 10 * 32,
+        3,
+    )  # one clip: the others are not unlike enough
+    last = stage2.clips.rows[0].frames - 1
+    assert (pictures[0][63, 130::32, 0] == np.linspace(0, last, 10).round()).all()
+    assert len(np.unique(pictures[0][64:, 130:])) > 3
+    assert torch.equal(torch.get_rng_state(), dice)
+    assert all(
+        torch.equal(value, weights[key]) for key, value in stage2.network.state_dict().items()
+    )
+
+
 def test_a_killed_run_goes_on_bit_for_bit(clips, resumed):
     def make(accelerator: Accelerator) -> Stage2Trainer:
         return trainer(clips, accelerator=accelerator)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_stage2 import SETTINGS
+
+from s2v_core import metrics, video
+from s2v_core.cpc import CPC, CPCConfig
+from training import held, overfit
+from training.features import Frozen
+from training.held import HeldClips
+from training.settings import Schedule
+from training.teachers import VGG, SENet, SENetConfig, VGGConfig
+
+
+@pytest.fixture
+def clip() -> HeldClips:
+    """A clip of 12 frames: a bright bar that goes down."""
+    made = held.noise(12, 64, 32, np.random.default_rng(0))
+    pictures = np.full_like(made.frames, 60)
+    for k, picture in enumerate(pictures):
+        picture[4 * k : 4 * k + 16] = 200
+    return HeldClips.of(bar=replace(made, frames=pictures))
+
+
+@pytest.fixture
+def networks() -> Frozen:
+    torch.manual_seed(0)
+    vgg = VGGConfig(channels=(2, 3, 3, 4, 5), feature=7, classes=2, height=64, width=32)
+    senet = SENetConfig(stem=2, classes=2, height=64, width=32)
+    cpc = CPC(CPCConfig(channels=(8,) * 5, context=6)).eval()
+    return Frozen(cpc, VGG(vgg).eval(), SENet(senet).eval())
+
+
+def test_a_clip_is_learnt_by_heart_and_shown(clip, networks, tmp_path):
+    model = replace(SETTINGS.model, context=6, mu=64, pose=0, channels=(32, 32, 16, 16, 8))
+    schedule = Schedule(steps=120, batch=1, learning_rate=3e-3, warmup=120, save_every=60)
+    config = replace(SETTINGS, model=model, schedule=schedule, frames=12)
+    fake = overfit.memorise(clip, networks, config, tmp_path)
+    real = clip.frames(0)
+    mean = real.mean(0, keepdim=True).expand_as(real)
+    assert metrics.psnr(real, fake) > metrics.psnr(real, mean) + 3  # it moves as the clip does
+    lines = [json.loads(line) for line in (tmp_path / "stats.jsonl").read_text().splitlines()]
+    told = [line["psnr"] for line in lines if "psnr" in line]
+    assert told[-1] == pytest.approx(metrics.psnr(real, fake))
+    overfit.show(clip, fake, tmp_path)
+    info = video.probe(tmp_path / "clip.mp4")
+    assert (info.n_frames, info.width, info.height) == (12, 3 * 2 * 32, 3 * 64)
+    overfit.curve(tmp_path)
+    with Image.open(tmp_path / "curve.png") as picture:
+        assert len(picture.convert("RGB").getcolors(10**6)) > 20  # more than an empty frame
+
+
+def test_a_clip_that_is_not_there_is_one_line(tmp_path, monkeypatch, capsys):
+    missing = str(tmp_path / "none.mp4")
+    monkeypatch.setattr(sys, "argv", ["overfit", "--clip", missing, "--out", str(tmp_path / "o")])
+    with pytest.raises(SystemExit) as stopped:
+        overfit.main()
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "none.mp4" in line
+    assert not (tmp_path / "o").exists()
