@@ -85,8 +85,8 @@ def read_with_ffmpeg(path: Path) -> Iterator[Tensor]:
         process.wait()
 
 
-def resampled(blocks: Iterable[Tensor], rate: int) -> Iterator[Tensor]:
-    """Yield ``blocks (n,)`` of one waveform at ``rate`` Hz as pieces at 16 kHz.
+def resampled(blocks: Iterable[Tensor], rate: int, size: int = PIECE) -> Iterator[Tensor]:
+    """Yield ``blocks (n,)`` of one waveform at ``rate`` Hz as pieces at 16 kHz, ``size`` samples long at least.
 
     Each piece is resampled together with the filter's width on both sides, so that the pieces are
     those of the whole waveform.
@@ -102,7 +102,7 @@ def resampled(blocks: Iterable[Tensor], rate: int) -> Iterator[Tensor]:
     for block in blocks:
         held = torch.cat([held, block])
         known = (len(held) - done - margin) // step * step
-        if known >= max(PIECE, margin):
+        if known >= max(size, margin):
             new = resample(held, rate, SAMPLE_RATE)
             yield new[_at_16_khz(done, rate) : _at_16_khz(done + known, rate)]
             held, done = held[done + known - margin :], margin
