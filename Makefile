@@ -6,7 +6,7 @@ CORPUS ?= ../shared/corpora/avatars
 RUN ?= runs/avatars
 DATA ?= data/avatars
 
-.PHONY: setup demo test lint train clean
+.PHONY: setup demo test lint train bench clean
 
 setup: $(VENV)/.ready
 
@@ -31,6 +31,10 @@ lint: setup
 train: setup
 	$(BIN)/python -m training.prepare --corpus crema_d --root $(CORPUS) --out $(DATA)
 	$(BIN)/python -m training.train_all --data $(DATA) --run $(RUN) --out checkpoints/avatars
+
+# Tables of speed on this machine; BENCH=--long adds a minute and ten minutes of speech.
+bench: setup
+	$(BIN)/python -m s2v_core.bench $(BENCH)
 
 clean:
 	rm -rf $(VENV)

@@ -178,7 +178,7 @@ def listen(fps: int) -> Iterator[Tensor]:
             callback=lambda samples, *_: heard.put(samples[:, 0].copy()),
         ),
     ):
-        for piece in sound.resampled(_waiting(heard), rate, rate // fps // 2):
+        for piece in sound.resampled(_waiting(heard), rate, size=1):
             yield piece.clamp(-1, 1)
 
 
