@@ -38,5 +38,9 @@ train: setup
 bench: setup
 	$(BIN)/python -m training.bench
 
+# Tables of speed on this machine; BENCH=--long adds a minute and ten minutes of speech.
+bench: setup
+	$(BIN)/python -m s2v_core.bench $(BENCH)
+
 clean:
 	rm -rf $(VENV)

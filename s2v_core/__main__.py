@@ -1,4 +1,4 @@
-"""The command line: ``python -m s2v_core generate`` and ``python -m s2v_core record``."""
+"""The command line: ``python -m s2v_core`` with ``generate``, ``record`` or ``live``."""
 
 from __future__ import annotations
 
@@ -12,27 +12,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import s2v_core
+from s2v_core import batch
 from s2v_core.errors import AudioError, UserError
 
 if TYPE_CHECKING:
+    from s2v_core.batch import Job
     from s2v_core.engine import Speech2Video
 
 EXAMPLES = """examples:
   python -m s2v_core record --seconds 5 --out me.wav
   python -m s2v_core generate me.wav --out videos
+  python -m s2v_core live
 """
 GENERATE_EXAMPLES = """examples:
   every method, side by side:     python -m s2v_core generate me.wav --out videos
   one method, many files:         python -m s2v_core generate *.wav --out videos --methods sdfa
+  a folder, on from where it was: python -m s2v_core generate talks --out videos --resume
   a face of your own, on a GPU:   python -m s2v_core generate me.m4a --out videos \\
                                       --reference me.jpg --device cuda
 
 Each video is DIR/<name of the speech>.<method>.mp4, and one line of JSON on stdout tells of it.
-Exit status: 0 all done, 2 something to mend (told on stderr), 130 interrupted.
+A file that cannot be used is told on stderr and passed; the count comes last.
+Exit status: 0 all done, 2 something to mend (a file was passed, too), 130 interrupted.
 """
 RECORD_EXAMPLES = """examples:
   python -m s2v_core record --out me.wav
   python -m s2v_core record --seconds 10 --out takes/second.wav
+"""
+LIVE_EXAMPLES = """examples:
+  python -m s2v_core live
+  python -m s2v_core live --method sdfa --reference me.jpg
+
+Close the window to end it; a line of JSON then tells the median delay in seconds.
 """
 MAX_RECORDING = 600.0  # seconds: past that somebody has mistyped
 
@@ -56,37 +67,47 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="{generate,record}")
+    commands = parser.add_subparsers(required=True, metavar="{generate,record,live}")
     _add_generate(commands)
     _add_record(commands)
+    _add_live(commands)
     return parser
 
 
 def generate(arguments: argparse.Namespace) -> int:
     """Generate the videos of every speech file; speech that cannot be used is told and passed."""
-    refuse_same_names(arguments.speech)
-    model = s2v_core.load(arguments.model, arguments.device)
-    status = 0
-    for speech in arguments.speech:
+    jobs = batch.plan(arguments.speech, arguments.out, arguments.methods, arguments.resume)
+    wanted = len(jobs) * len(set(arguments.methods))
+    to_make = sum(len(job.methods) for job in jobs)
+    model = s2v_core.load(arguments.model, arguments.device) if to_make else None
+    made = bad = 0
+    for job in jobs:
         try:
-            generate_one(model, speech, arguments)
+            made += generate_one(model, job, arguments) if job.methods else 0
         except AudioError as error:  # any other error would meet the next file too
-            status = complain(error)
-    return status
+            complain(error)
+            bad += 1
+    if len(jobs) > 1:
+        counts = f"{made} videos made, {wanted - to_make} there before, {bad} files unusable"
+        print(f"{len(jobs)} files: {counts}", file=sys.stderr)
+    return 2 if bad else 0
 
 
-def generate_one(model: Speech2Video, speech: Path, arguments: argparse.Namespace) -> None:
-    """Generate one speech file's videos, with a bar on stderr and a line of JSON for each."""
-    with frame_bar(speech.name) as progress:
+def generate_one(model: Speech2Video, job: Job, arguments: argparse.Namespace) -> int:
+    """Generate and count one file's videos, with a bar on stderr and a line of JSON for each."""
+    made = 0
+    with frame_bar(job.speech.name) as progress:
         for generation in model.generate_each(
-            speech,
+            job.speech,
             arguments.out,
-            methods=tuple(dict.fromkeys(arguments.methods)),
+            methods=job.methods,
             reference=arguments.reference,
             label=arguments.label,
             progress=progress,
         ):
             tell(asdict(generation))
+            made += 1
+    return made
 
 
 def record(arguments: argparse.Namespace) -> int:
@@ -101,17 +122,21 @@ def record(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def refuse_same_names(speeches: Sequence[Path]) -> None:
-    """Raise UserError when two speech files would be written under the same name."""
-    seen: dict[str, Path] = {}
-    for speech in speeches:
-        name = speech.stem.casefold()  # some file systems do not tell A.wav from a.wav
-        if name in seen:
-            raise UserError(
-                f"{seen[name]} and {speech} would be written under the same name: "
-                "rename one, or give each run its own --out."
-            )
-        seen[name] = speech
+def live(arguments: argparse.Namespace) -> int:
+    """Show a face in a window that says what the microphone hears, until the window is closed."""
+    import torch
+
+    from s2v_core import audio
+    from s2v_core.live import run, window
+
+    torch.set_num_threads(1)  # one keeps up, and several wait for each other on a busy machine
+    with window("Speech2Video") as show:
+        model = s2v_core.load(arguments.model, arguments.device)
+        still = model.still(arguments.reference) if arguments.method == "sdfa" else None
+        delays = run(model.stream(arguments.method, still), audio.listen(model.fps), show)
+    delay = round(sorted(delays)[len(delays) // 2], 3) if delays else None
+    tell({"method": arguments.method, "frames": len(delays), "delay": delay})
+    return 0
 
 
 @contextmanager
@@ -162,7 +187,13 @@ def _add_generate(commands: argparse._SubParsersAction) -> None:
     )
     parser.set_defaults(run=generate)
     add = parser.add_argument
-    add("speech", nargs="+", type=Path, metavar="SPEECH", help="any audio file, or a video's sound")
+    add(
+        "speech",
+        nargs="+",
+        type=Path,
+        metavar="SPEECH",
+        help="any audio file, a video's sound, or a folder of them",
+    )
     add("--out", required=True, type=Path, metavar="DIR", help="folder for the videos")
     add(
         "--methods",
@@ -171,20 +202,12 @@ def _add_generate(commands: argparse._SubParsersAction) -> None:
         default=s2v_core.METHODS,
         help="which methods to run (default: all)",
     )
+    _add_model(parser)
     add(
-        "--model",
-        type=Path,
-        default=Path("checkpoints/avatars"),
-        metavar="DIR",
-        help="folder of a model set (default: %(default)s)",
+        "--resume",
+        action="store_true",
+        help="leave out videos that are there already and newer than the speech",
     )
-    add(
-        "--reference",
-        type=Path,
-        metavar="FACE",
-        help="picture of the face for sdfa (default: the model set's own)",
-    )
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ... (default: %(default)s)")
     add(
         "--no-label",
         dest="label",
@@ -204,6 +227,41 @@ def _add_record(commands: argparse._SubParsersAction) -> None:
     add = parser.add_argument
     add("--seconds", type=duration, default=5.0, help="how long (default: %(default)g)")
     add("--out", required=True, type=Path, metavar="WAV", help="file to write, 16 kHz mono WAV")
+
+
+def _add_live(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "live",
+        help="show a face that says what the microphone hears",
+        epilog=LIVE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=live)
+    parser.add_argument(
+        "--method",
+        choices=s2v_core.METHODS,
+        default=s2v_core.METHODS[0],
+        help="which method to run (default: %(default)s)",
+    )
+    _add_model(parser)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--model",
+        type=Path,
+        default=Path("checkpoints/avatars"),
+        metavar="DIR",
+        help="folder of a model set (default: %(default)s)",
+    )
+    add(
+        "--reference",
+        type=Path,
+        metavar="FACE",
+        help="picture of the face for sdfa (default: the model set's own)",
+    )
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ... (default: %(default)s)")
 
 
 if __name__ == "__main__":

@@ -111,12 +111,17 @@ class Speech2Video:
             picture, self.networks["landmarks"].cpu(), self.config.height, self.config.width
         )
 
-    def stream(self, method: str = "speech2video", still: Still | None = None) -> Stream:
-        """Return a Stream that turns speech into ``method``'s frames while it is still coming.
+    def stream(
+        self,
+        method: str = "speech2video",
+        still: Still | None = None,
+        rate: int = audio.SAMPLE_RATE,
+    ) -> Stream:
+        """Return a Stream that turns speech at ``rate`` Hz into ``method``'s frames while it is coming.
 
-        ``still`` is the face that "sdfa" animates, from ``self.still``.
+        ``still`` is the face that "sdfa" animates, from ``self.still``; by default the model's own.
         """
-        return Stream(self._method(method, still), self.fps, self.device)
+        return Stream(self._method(method, still), self.fps, self.device, rate)
 
     def frames(
         self,
@@ -127,9 +132,9 @@ class Speech2Video:
     ) -> Iterator[Tensor]:
         """Yield ``method``'s frames in chunks (n, 3, H, W) in [-1, 1], in order, for ``speech (T,)``.
 
-        ``still`` is the aligned face that "sdfa" animates, turned as it is; the other methods' heads
-        are held as the face that the voice recalls was held on average, or, by "speech2video", in
-        ``pose (1, 2)`` (face.pose).
+        ``still`` is the aligned face that "sdfa" animates, turned as it is (by default the model's own);
+        the other methods' heads are held as the face that the voice recalls was held on average, or,
+        by "speech2video", in ``pose (1, 2)`` (face.pose).
         """
         return self._drawn(self._method(method, still, pose), speech, Tensor.cpu)
 

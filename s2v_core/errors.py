@@ -19,6 +19,10 @@ class MicrophoneError(UserError):
     """The local microphone cannot be used."""
 
 
+class ScreenError(UserError):
+    """No window can be opened on this computer."""
+
+
 class CheckpointError(UserError):
     """The weights are missing, damaged or of another model."""
 

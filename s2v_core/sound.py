@@ -85,33 +85,56 @@ def read_with_ffmpeg(path: Path) -> Iterator[Tensor]:
         process.wait()
 
 
-def resampled(blocks: Iterable[Tensor], rate: int) -> Iterator[Tensor]:
-    """Yield ``blocks (n,)`` of one waveform at ``rate`` Hz as pieces at 16 kHz.
+class Resampler:
+    """Takes one waveform at ``rate`` Hz in blocks and gives it at 16 kHz, ``size`` samples or more at a time.
 
     Each piece is resampled together with the filter's width on both sides, so that the pieces are
     those of the whole waveform.
     """
-    if rate == SAMPLE_RATE:
-        yield from blocks
-        return
-    from torchaudio.functional import resample  # its import takes a fifth of a second
 
-    step = rate // math.gcd(rate, SAMPLE_RATE)  # so many samples become a whole number of new ones
-    margin = math.ceil((FILTER * max(1, rate / SAMPLE_RATE) + 1) / step) * step
-    held, done = torch.zeros(0), 0  # samples; the first ``done`` of them have been resampled
+    def __init__(self, rate: int, size: int = PIECE) -> None:
+        self.rate = rate
+        self.step = rate // math.gcd(rate, SAMPLE_RATE)  # that make a whole number of new ones
+        width = FILTER * max(1, rate / SAMPLE_RATE) + 1
+        self.margin = math.ceil(width / self.step) * self.step
+        self.size = max(size, self.margin)
+        self._held, self._done = torch.zeros(0), 0  # samples; the first so many have been resampled
+
+    def push(self, block: Tensor) -> Tensor:
+        """Return what ``block (n,)`` makes known, (m,) at 16 kHz; m may be 0."""
+        if self.rate == SAMPLE_RATE:
+            return block
+        self._held = torch.cat([self._held, block])
+        known = (len(self._held) - self._done - self.margin) // self.step * self.step
+        if known < self.size:
+            return block[:0]
+        until = self._done + known
+        new = self._resampled()[: known * SAMPLE_RATE // self.rate]
+        self._held, self._done = self._held[until - self.margin :], self.margin
+        return new
+
+    def finish(self) -> Tensor:
+        """Return the rest (m,), m may be 0, when no more comes."""
+        rest = self._resampled() if len(self._held) > self._done else self._held[:0]
+        self._held, self._done = self._held[:0], 0
+        return rest
+
+    def _resampled(self) -> Tensor:
+        """Return all that is held at 16 kHz, but for what was given before."""
+        from torchaudio.functional import resample  # its import takes a fifth of a second
+
+        new = resample(self._held, self.rate, SAMPLE_RATE)
+        return new[self._done * SAMPLE_RATE // self.rate :]
+
+
+def resampled(blocks: Iterable[Tensor], rate: int, size: int = PIECE) -> Iterator[Tensor]:
+    """Yield ``blocks (n,)`` of one waveform at ``rate`` Hz as pieces at 16 kHz, see Resampler."""
+    resampler = Resampler(rate, size)
     for block in blocks:
-        held = torch.cat([held, block])
-        known = (len(held) - done - margin) // step * step
-        if known >= max(PIECE, margin):
-            new = resample(held, rate, SAMPLE_RATE)
-            yield new[_at_16_khz(done, rate) : _at_16_khz(done + known, rate)]
-            held, done = held[done + known - margin :], margin
-    if len(held) > done:
-        yield resample(held, rate, SAMPLE_RATE)[_at_16_khz(done, rate) :]
-
-
-def _at_16_khz(n_samples: int, rate: int) -> int:
-    return n_samples * SAMPLE_RATE // rate
+        if len(piece := resampler.push(block)):
+            yield piece
+    if len(rest := resampler.finish()):
+        yield rest
 
 
 def _is_for_soundfile(path: Path) -> bool:

@@ -8,6 +8,7 @@ from torch import Tensor
 from s2v_core import audio
 from s2v_core.audio import SAMPLE_RATE
 from s2v_core.methods import CHUNK, Method
+from s2v_core.sound import Resampler
 
 FIRST = SAMPLE_RATE // 10  # samples of a voice by which the face is recalled for the first time
 SETTLED = 20 * SAMPLE_RATE  # and for the last time: the students hear no more of a voice
@@ -22,8 +23,12 @@ class Stream:
     in a file, up to float rounding. A silent start is no voice; it shows the face of silence.
     """
 
-    def __init__(self, method: Method, fps: int, device: torch.device) -> None:
+    def __init__(
+        self, method: Method, fps: int, device: torch.device, rate: int = SAMPLE_RATE
+    ) -> None:
+        """``rate`` is that of the speech to come, in Hz."""
         self.fps = fps
+        self._resampler = Resampler(rate, size=1)
         self._method, self._ear, self._device = method, method.ear(), device
         self._length = 0  # samples
         self._voice: list[Tensor] = []  # (1, n) each
@@ -38,18 +43,23 @@ class Stream:
     def feed(self, speech: Tensor) -> Tensor:
         """Return the frames (n, 3, H, W) in [-1, 1], n may be 0, that the next piece makes known.
 
-        ``speech (T,)``, T > 0, is float32 at 16 kHz in [-1, 1]. The k-th of all the frames shows what
-        is said from k / fps to (k + 1) / fps seconds.
+        ``speech (T,)`` is float32 in [-1, 1]. The k-th of all the frames shows what is said from k / fps
+        to (k + 1) / fps seconds.
         """
-        piece = speech[None].to(self._device)
-        self._length += len(speech)
-        if not self.settled and (self._voice or not audio.is_silent(speech)):
-            self._recall(piece)
-        return self._draw(self._ear.feed(piece))
+        return self._hear(self._resampler.push(speech))
 
     def finish(self) -> Tensor:
         """Return the last frames (n, 3, H, W) of all that the speech lasts; no more may be fed."""
-        return self._draw(self._ear.finish(audio.frame_count(self._length, self.fps)))
+        frames = self._hear(self._resampler.finish())
+        codes = self._ear.finish(audio.frame_count(self._length, self.fps))
+        return torch.cat([frames, self._draw(codes)])
+
+    def _hear(self, speech: Tensor) -> Tensor:
+        piece = speech[None].to(self._device)
+        self._length += len(speech)
+        if len(speech) and not self.settled and (self._voice or not audio.is_silent(speech)):
+            self._recall(piece)
+        return self._draw(self._ear.feed(piece))
 
     def _recall(self, piece: Tensor) -> None:
         """Keep ``piece (1, n)`` of the voice and recall the face by all of it, when that is due."""

@@ -107,7 +107,10 @@ def test_a_bad_file_is_told_and_the_others_are_done(model, capsys):
         "a.sdfa.mp4",
         "c.sdfa.mp4",
     ]
-    assert err == "speech2video: b.wav is silent: speak up\n"
+    assert err.splitlines() == [
+        "speech2video: b.wav is silent: speak up",
+        "3 files: 2 videos made, 0 there before, 1 files unusable",
+    ]
 
 
 def test_an_error_that_every_file_would_meet_is_told_once(model, capsys):
@@ -127,6 +130,28 @@ def test_a_defect_keeps_its_traceback(model):
     model.failures["a.wav"] = ZeroDivisionError()
     with pytest.raises(ZeroDivisionError):
         main(["generate", "a.wav", "--out", "videos"])
+
+
+def test_what_is_there_is_not_made_again(model, tmp_path, capsys):
+    folder, out = tmp_path / "talks", tmp_path / "videos"
+    folder.mkdir(), out.mkdir()
+    for name in ("a.wav", "b.wav"):
+        (folder / name).touch()
+    (out / "a.sdfa.mp4").touch()
+    command = ["generate", str(folder), "--out", str(out), "--methods", "sdfa", "s2f_sdfa"]
+    assert main([*command, "--resume"]) == 0
+    called = [(call["speech"].name, call["methods"]) for call in model.calls]
+    assert called == [("a.wav", ("s2f_sdfa",)), ("b.wav", ("sdfa", "s2f_sdfa"))]
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "2 files: 3 videos made, 1 there before, 0 files unusable"
+
+
+def test_when_all_is_there_no_model_is_loaded(model, tmp_path):
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "a.sdfa.mp4").touch()
+    command = ["generate", str(tmp_path), "--out", str(tmp_path), "--methods", "sdfa", "--resume"]
+    assert main(command) == 0
+    assert not hasattr(model, "loaded_with")
 
 
 @pytest.mark.parametrize("second", ["two/talk.wav", "one/talk.mp3", "Talk.wav", "one/talk.wav"])

@@ -332,3 +332,38 @@ def test_recording_without_a_device_says_so(microphone):
     microphone(FAKE_MICROPHONE + broken)
     with pytest.raises(MicrophoneError, match="no microphone"):
         audio.record(1)
+
+
+FAKE_STREAM = """
+
+class InputStream:
+    def __init__(self, samplerate, channels, dtype, blocksize, latency, callback):
+        times = numpy.arange(2 * samplerate) / samplerate
+        wave = 0.5 * numpy.sin(2 * numpy.pi * 440 * times).astype(dtype)[:, None]
+        self.blocks = [wave[i : i + blocksize] for i in range(0, len(wave), blocksize)]
+        self.callback = callback
+
+    def __enter__(self):
+        for block in self.blocks:
+            self.callback(block, len(block), None, None)
+
+    def __exit__(self, *error):
+        self.blocks = None
+"""
+
+
+def test_what_a_live_microphone_hears_comes_at_16_khz(microphone):
+    microphone(FAKE_MICROPHONE + FAKE_STREAM)
+    pieces = audio.listen(25)
+    heard = next(pieces)  # all that waited since it was opened
+    assert abs(len(heard) - 32_000) < 100
+    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(len(heard)) / 16_000)
+    assert np.abs(heard.numpy() - expected)[EDGE:].max() < 0.02
+    pieces.close()
+
+
+def test_listening_without_a_device_says_so(microphone):
+    broken = "\ndef query_devices(kind):\n    raise PortAudioError('Error querying device -1')\n"
+    microphone(FAKE_MICROPHONE + broken)
+    with pytest.raises(MicrophoneError, match="no microphone"):
+        next(audio.listen(25))

@@ -27,10 +27,9 @@ SUFFIXES = ("mp3", "ogg", "opus", "flac", "m4a", "webm", "mp4", "mkv")
 
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("size", [1_000, 200_000])  # many blocks a piece, and many pieces
-def test_resampled_pieces_are_the_whole(rate, size, monkeypatch):
-    monkeypatch.setattr(sound, "PIECE", 5_000)
+def test_resampled_pieces_are_the_whole(rate, size):
     waveform = torch.randn(3 * rate // 2, generator=torch.Generator().manual_seed(0))
-    pieces = list(sound.resampled(waveform.split(size), rate))
+    pieces = list(sound.resampled(waveform.split(size), rate, 5_000))
     assert len(pieces) > 1 or size > len(waveform)
     whole = resample(waveform, rate, 16_000) if rate != 16_000 else waveform
     torch.testing.assert_close(torch.cat(pieces), whole, atol=1e-5, rtol=0)
@@ -55,6 +54,7 @@ def contents(n: int, kind: str) -> np.ndarray:
 
 
 def is_speech(samples: np.ndarray, seconds: float) -> bool:
+    samples = samples.astype(float)  # or the mean of huge ones overflows
     finite = np.isfinite(samples).all()
     return bool(finite and seconds >= 0.3 and np.abs(samples - samples.mean()).max() > 0.0035)
 

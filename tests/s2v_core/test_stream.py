@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import s2v_core
@@ -58,6 +58,7 @@ def live(stream: Stream, pieces: list[torch.Tensor]) -> list[torch.Tensor]:
     return [*map(stream.feed, pieces), stream.finish()]
 
 
+@settings(deadline=None, max_examples=40)
 @given(sizes=st.lists(st.integers(1, 9_000), min_size=1, max_size=9))
 def test_every_frame_comes_once_and_in_order(sizes):
     speech = torch.arange(float(sum(sizes))) / 1e5
@@ -66,6 +67,17 @@ def test_every_frame_comes_once_and_in_order(sizes):
     silence = torch.zeros(1280)
     whole = torch.cat([speech, silence]).unfold(0, 1280, 640)[:n_frames].mean(1)
     torch.testing.assert_close(shown, whole)
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
+def test_a_microphones_own_rate_gives_the_frames_of_16_khz(rate):
+    speech = torch.sin(torch.arange(2.0 * rate) * 2 * torch.pi * 3 / rate)
+    method = FakeMethod()
+    ours = Stream(method, 25, torch.device("cpu"), rate)
+    shown = torch.cat(live(ours, speech.split(rate // 30)))[:, 0]
+    at_16_khz = torch.sin(torch.arange(32_000.0) * 2 * torch.pi * 3 / 16_000)
+    expected = torch.cat(live(fake_stream()[0], [at_16_khz]))[:, 0]
+    torch.testing.assert_close(shown, expected, atol=0.02, rtol=0)
 
 
 def test_the_face_is_recalled_less_and_less_often_and_then_never():

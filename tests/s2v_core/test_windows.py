@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2v_core.windows import Sliding
@@ -14,6 +14,7 @@ def slow_windows(sequence: torch.Tensor, size: int, hop: int) -> torch.Tensor:
     return torch.stack(parts, dim=1) if parts else empty
 
 
+@settings(deadline=None)
 @given(
     cuts=st.lists(st.integers(0, 9), min_size=1, max_size=8),
     size=st.integers(1, 7),
