@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -58,6 +58,7 @@ class Stage2Settings:
     slower: float = 0.1  # learning rate of D_sync, as a share of the composer's
     forced: float = 0.0  # share of clips composed from the teachers' mu* and nu* (teacher forcing)
     apart: int = 5  # frames that equation 6's t' is at least away from t
+    optimiser: Literal["RMSprop", "Adam"] = "RMSprop"  # the paper's for everything
 
 
 class Batch(NamedTuple):
@@ -88,7 +89,9 @@ class Stage2Trainer:
         self.clips, self.seen = clips, seen
         self.scales = len(config.model.identity)
         self.statistics = [_statistics([s[f"map.{i}"] for s in seen]) for i in range(self.scales)]
-        self.network, self.updates = prepared(accelerator, Composer(config.model), self.schedule)
+        kind = getattr(torch.optim, config.optimiser)
+        network = Composer(config.model)
+        self.network, self.updates = prepared(accelerator, network, self.schedule, kind)
         model, d = config.model, config.discriminator
         adversary = partial(Adversary, accelerator=accelerator, clip=self.schedule.clip)
         self.d_id = adversary(IdentityDiscriminator(model.teacher[: self.scales]))
