@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -58,7 +58,7 @@ class Stage2Settings:
     slower: float = 0.1  # learning rate of D_sync, as a share of the composer's
     forced: float = 0.0  # share of clips composed from the teachers' mu* and nu* (teacher forcing)
     apart: int = 5  # frames that equation 6's t' is at least away from t
-    optimiser: str = "RMSprop"  # of torch.optim; the paper's
+    optimiser: Literal["RMSprop", "Adam"] = "RMSprop"  # the paper's for everything
     start: str = ""  # a trained composer's folder to start from, in place of random weights
 
 
