@@ -30,6 +30,7 @@ from tqdm import tqdm
 
 from s2v_core import audio, checkpoint, face
 from s2v_core.errors import CheckpointError, UserError
+from training import corpora
 from training.corpora import CORPORA, Clip
 
 FPS = 25
@@ -156,7 +157,7 @@ def _prepared(clips: list[Clip], out: Path, weights: Path, workers: int) -> Iter
 
 def prepare(corpus: str, root: Path, out: Path, weights: Path, workers: int) -> None:
     """Prepare every clip of ``corpus`` below ``root`` into ``out`` and say what was left out."""
-    clips = list(CORPORA[corpus](root))
+    clips = list(corpora.read(corpus, root))
     if not all(clip.landmarks for clip in clips):
         load_landmarks(weights)  # told once and before any work, not once a clip
     for folder in ("frames", "clips"):
