@@ -24,9 +24,9 @@ from tqdm import tqdm
 from s2v_core import checkpoint, face
 from s2v_core.face import LandmarkConfig, LandmarkNet
 from training import corpora, settings
+from training.align import read_frames
 from training.corpora import Clip
 from training.loop import prepared, run
-from training.prepare import read_frames
 from training.settings import Schedule
 
 SIDE = 144  # of the stored squares: room to shift, turn and scale the 96 pixels the network sees
