@@ -5,6 +5,7 @@ A clip that cannot be used raises UnusableError, which says why: a kind, to coun
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -54,15 +55,17 @@ class Picture:
 
     frames: np.ndarray  # (N, H, W, 3) uint8 RGB at FPS
     fps: float  # of the file
-    seconds: float  # that the file's header promises, 0 where it is silent about it
-    has_sound: bool
+    seconds: float  # that the file's header promises; 0: it does not say
 
 
 def align(clip: Clip, net: face.LandmarkNet | None) -> Aligned:
     """Return ``clip`` made ready; ``net`` finds the faces of clips without landmarks of their own."""
     _check_files(clip)
-    picture = read(clip.video)
-    speech = _speech(clip, picture)
+    picture, speech = _together(clip.video) if clip.audio == clip.video else _apart(clip)
+    shown, heard = len(picture.frames) / FPS, len(speech) / audio.SAMPLE_RATE
+    if abs(heard - shown) > MAX_MISMATCH:
+        detail = f"{heard:.2f} s of sound for {shown:.2f} s of picture"
+        raise UnusableError("sound and picture differ in length", detail)
     points = find_points(picture.frames, clip.landmarks, net)
     n = min(len(picture.frames), len(speech) // HOP)
     crops, moved = zip(
@@ -82,57 +85,68 @@ def _check_files(clip: Clip) -> None:
                 raise UnusableError("left out by git-lfs", f"run git lfs pull for {path}")
 
 
-def read_frames(path: Path) -> np.ndarray:
-    """Return the frames (N, H, W, 3) uint8 RGB of a video at 25 a second, whatever its own rate is."""
-    return read(path).frames
+def _apart(clip: Clip) -> tuple[Picture, Tensor]:
+    return decode(clip.video), _heard(clip.audio)
 
 
-def read(path: Path) -> Picture:
-    """Decode a video; of a variable or another rate, the frame of each time is taken.
-
-    Time starts with the file, as ``soundtrack`` has it: a picture that begins later is held back.
-    """
-    reader = imageio_ffmpeg.read_frames(str(path), output_params=["-vf", f"fps={FPS}:start_time=0"])
-    try:
-        header = next(reader)
-        width, height = header["size"]
-        frames = [np.frombuffer(f, np.uint8).reshape(height, width, 3) for f in reader]
-    except (OSError, RuntimeError, IndexError) as error:  # IndexError: no video stream
-        raise UnusableError("the video cannot be decoded") from error
-    if not frames:
-        raise UnusableError("the video cannot be decoded", "no frames")
-    return Picture(np.stack(frames), header["fps"], header["duration"], "audio_codec" in header)
-
-
-def soundtrack(path: Path) -> Tensor:
-    """Return the sound (T,) of a video at 16 kHz, on the video's clock: late sound begins with silence."""
+def _together(path: Path) -> tuple[Picture, Tensor]:
+    """Decode a file that holds both on its one clock: what begins late is held back."""
     with tempfile.TemporaryDirectory() as folder:
         wav = Path(folder, "sound.wav")
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-i", str(path)]
-        command += ["-vn", "-af", "aresample=async=1:first_pts=0", "-c:a", "pcm_f32le", str(wav)]
-        done = subprocess.run(command, capture_output=True)
-        if done.returncode:
-            raise UnusableError("the sound cannot be used", done.stderr.decode()[-200:].strip())
-        return audio.load(wav)
+        picture = decode(path, wav)
+        shown = len(picture.frames) / FPS
+        if picture.seconds - shown > MAX_MISMATCH:
+            raise UnusableError("cut short", f"{shown:.2f} s of {picture.seconds:.2f} s")
+        return picture, _heard(wav)
 
 
-def _speech(clip: Clip, picture: Picture) -> Tensor:
-    """Return the sound that belongs to ``picture``, as long as it."""
-    muxed = clip.audio == clip.video
-    shown = len(picture.frames) / FPS
-    if muxed and not picture.has_sound:
-        raise UnusableError("no audio track")
-    if muxed and picture.seconds - shown > MAX_MISMATCH:
-        raise UnusableError("cut short", f"{shown:.2f} s of {picture.seconds:.2f} s")
+def _heard(path: Path) -> Tensor:
     try:
-        speech = soundtrack(clip.video) if muxed else audio.load(clip.audio)
+        return audio.load(path)
     except AudioError as error:
         raise UnusableError("the sound cannot be used", str(error)) from error
-    heard = len(speech) / audio.SAMPLE_RATE
-    if abs(heard - shown) > MAX_MISMATCH:
-        detail = f"{heard:.2f} s of sound for {shown:.2f} s of picture"
-        raise UnusableError("sound and picture differ in length", detail)
-    return speech
+
+
+def read_frames(path: Path) -> np.ndarray:
+    """Return the frames (N, H, W, 3) uint8 RGB of a video at 25 a second, whatever its own rate is."""
+    return decode(path).frames
+
+
+def decode(path: Path, wav: Path | None = None) -> Picture:
+    """Decode a video, and its sound into the file ``wav`` if that is given, in step with each other.
+
+    Of a variable or another frame rate, the frame of each time is taken. In one run of ffmpeg: asked for
+    one stream of an MPEG file alone, it would count that stream's time from its own first packet.
+    """
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-i", str(path)]
+    command += ["-map", "0:v:0", "-vf", f"fps={FPS}:start_time=0", "-c:v", "ppm"]
+    command += ["-f", "image2pipe", "-"]
+    if wav is not None:
+        command += ["-map", "0:a:0", "-af", "aresample=async=1:first_pts=0"]
+        command += ["-c:a", "pcm_f32le", str(wav)]
+    done = subprocess.run(command, capture_output=True)
+    log = done.stderr.decode(errors="replace")
+    if wav is not None and "Video: " in log and "Audio: " not in log:
+        raise UnusableError("no audio track")
+    frames = _pictures(done.stdout)
+    if not len(frames):
+        raise UnusableError("the video cannot be decoded", log.strip().rpartition("\n")[2])
+    rate = re.search(r"([\d.]+) fps", log)
+    long = re.search(r"Duration: (\d+):(\d+):([\d.]+)", log)
+    hours, minutes, seconds = map(float, long.groups()) if long else (0, 0, 0)
+    return Picture(frames, float(rate[1]) if rate else 0, 3600 * hours + 60 * minutes + seconds)
+
+
+def _pictures(stream: bytes) -> np.ndarray:
+    """Return the frames (N, H, W, 3) of a row of binary PPM pictures of one size."""
+    head = re.match(rb"P6\n(\d+) (\d+)\n255\n", stream)
+    if head is None:
+        return np.zeros((0, 0, 0, 3), np.uint8)
+    width, height = int(head[1]), int(head[2])
+    size = head.end() + 3 * width * height
+    n = len(stream) // size
+    pictures = np.frombuffer(stream, np.uint8, n * size).reshape(n, size)
+    return pictures[:, head.end() :].reshape(n, height, width, 3)
 
 
 def find_points(

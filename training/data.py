@@ -36,7 +36,7 @@ class Clips:
 
     def speech(self, index: int) -> Tensor:
         """Return a clip's speech (T,) float32 in [-1, 1], 16 kHz."""
-        return torch.from_numpy(self._mapped(index, "speech").ravel()).float() / 32768
+        return torch.from_numpy(np.array(self._mapped(index, "speech"))).flatten().float() / 32768
 
     def points(self, index: int) -> np.ndarray:
         """Return a clip's landmarks (N, 9, 2) in crop pixels, in the order of face.POINTS."""
