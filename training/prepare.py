@@ -86,12 +86,21 @@ def _size(clip: Clip) -> int:
 
 
 def _done(table: Path, clips: list[Clip], sizes: list[int]) -> list[dict[str, Any]] | None:
-    """Return the records of a shard that is finished and of the very same files, else None."""
+    """Return the records of a shard that is finished and of the very same files, else None.
+
+    Who and which split is the corpus's word of today: other splits need no frame anew.
+    """
     if not table.exists():
         return None
     records = list(shards.read_table(table))
     made = [(record["name"], int(record["source_bytes"])) for record in records]
-    return records if made == [(c.name, s) for c, s in zip(clips, sizes, strict=True)] else None
+    if made != [(clip.name, size) for clip, size in zip(clips, sizes, strict=True)]:
+        return None
+    return [record | _known(clip) for record, clip in zip(records, clips, strict=True)]
+
+
+def _known(clip: Clip) -> dict[str, Any]:
+    return {key: getattr(clip, key) for key in shards.COLUMNS if hasattr(clip, key)}
 
 
 def _record(
@@ -99,7 +108,7 @@ def _record(
 ) -> dict[str, Any]:
     """Add ``clip`` to ``shard`` and return where it lies, or why it is left out."""
     began = time.perf_counter()
-    record = {key: getattr(clip, key) for key in shards.COLUMNS if hasattr(clip, key)}
+    record = _known(clip)
     try:
         ready = align(clip, net)
     except UnusableError as error:
@@ -155,15 +164,13 @@ class Tally:
         """Return the figures of report.json; its gigabytes are those of the arrays."""
         n_clips = self.clips.total() + len(self.dropped)
         hours = self.frames / FPS / 3600
-        gigabytes = (
-            self.frames * (face.HEIGHT * face.WIDTH * 3 + HOP * 2 + len(face.POINTS) * 8) / 1e9
-        )
+        frame_bytes = face.HEIGHT * face.WIDTH * 3 + HOP * 2 + len(face.POINTS) * 8
         return {
             "clips": n_clips,
             "kept": self.clips.total(),
             "dropped": dict(Counter(d["reason"] for d in self.dropped).most_common()),
             "hours": round(hours, 4),
-            "gigabytes": round(gigabytes, 3),
+            "gigabytes": round(self.frames * frame_bytes / 1e9, 3),
             "process_minutes": round(self.seconds / 60, 2),
             "splits": {
                 split: {"clips": n, "actors": len(self.actors[split])}
@@ -185,9 +192,8 @@ def prepare(
     Raises UserError when ``root`` is not the corpus, no clip can be used, or ``out`` cannot be written.
     """
     n_clips = _count(corpora.read(corpus, root, unobserved), weights)
-    works = shares(
-        corpora.read(corpus, root, unobserved)
-    )  # again: the list may not fit into memory
+    # Listed again: the list of a large corpus may not fit into memory.
+    works = shares(corpora.read(corpus, root, unobserved))
     tally = Tally()
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -197,6 +197,22 @@ def test_a_clip_that_was_mended_is_tried_again(out, root, weights, corpus, sourc
 
 
 @pytest.mark.corpus
+def test_other_splits_need_no_frame_anew(out, root, weights, tmp_path):
+    shutil.copytree(out, tmp_path / "out")
+    before = state(tmp_path / "out")
+    splits = {"2003": "train", "2011": "unobserved", "2301": "train"}
+    (tmp_path / "root").mkdir()
+    for path in root.iterdir():
+        (tmp_path / "root" / path.name).symlink_to(path)
+    lines = [f"{p.stem},{splits[p.stem[:4]]}" for p in (root / "VideoFlash").iterdir()]
+    (tmp_path / "root" / "splits.csv").write_text("\n".join(["Filename,Split", *lines]))
+    prepare("crema_d", tmp_path / "root", tmp_path / "out", weights, workers=1)
+    assert state(tmp_path / "out") == before
+    rows = table(tmp_path / "out" / "clips.csv")
+    assert {row["actor"]: row["split"] for row in rows} == splits
+
+
+@pytest.mark.corpus
 def test_the_report_counts_what_is_there(out, root):
     report = json.loads((out / "report.json").read_text())
     rows = table(out / "clips.csv")
