@@ -25,6 +25,7 @@ POINTS = (33, 36, 39, 42, 45, 48, 54, 62, 66)  # Multi-PIE 68: nose base, eyes, 
 TEMPLATE = np.array([[48, 72], [24, 44], [37.5, 44.5], [58.5, 44.5], [72, 44]])  # first five, x y
 STRAIGHT = 0.51j  # where the nose base is, see pose, on average over the avatars
 PATCH = 96  # side of the square the landmark network sees
+OVERLAP = 0.1  # intersection over union above which two boxes are of one face
 MARGIN = 0.2  # the square exceeds the detector's box by this share of its side, on each side
 
 
@@ -81,11 +82,23 @@ def _detector() -> cv2.CascadeClassifier:
     return cv2.CascadeClassifier(str(path))
 
 
+def detect_all(image: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """Return the boxes (x, y, width, height) of all faces in ``image (H, W, 3)``, the largest first.
+
+    Of overlapping boxes the one with the most support is kept: faint ones around a face and its hair,
+    or its chin, are often larger.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    boxes, support = _detector().detectMultiScale2(
+        grey, scaleFactor=1.1, minNeighbors=5, minSize=(60, 60)
+    )
+    kept = cv2.dnn.NMSBoxes(boxes, support.astype(float), 0, OVERLAP) if len(boxes) else []
+    return sorted((tuple(map(int, boxes[i])) for i in kept), key=lambda b: b[2] * b[3])[::-1]
+
+
 def detect(image: np.ndarray) -> tuple[int, int, int, int] | None:
     """Return the largest face's box (x, y, width, height) in ``image (H, W, 3)``, None without one."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    boxes = _detector().detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(60, 60))
-    return max((tuple(map(int, b)) for b in boxes), key=lambda b: b[2] * b[3], default=None)
+    return next(iter(detect_all(image)), None)
 
 
 def patch_transform(box: tuple[float, float, float, float]) -> np.ndarray:

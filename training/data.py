@@ -1,8 +1,7 @@
-"""Prepared clips, read lazily: speech in memory, frames by memory map."""
+"""Prepared clips, read lazily: every array by a memory map of its shard, one open file at a time."""
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,8 @@ from torch import Tensor
 
 from s2v_core import face
 from s2v_core.errors import UserError
-from training.prepare import Row
+from training import shards
+from training.shards import Row, read_rows
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,9 @@ class Clips:
     @classmethod
     def read(cls, root: Path, *splits: str) -> Clips:
         """Read the rows of ``splits`` (all without any) from ``root/clips.csv``."""
-        table = root / "clips.csv"
-        if not table.is_file():
-            raise UserError(
-                f"{table} is missing; make it with python -m training.prepare --out {root}."
-            )
-        with table.open(newline="", encoding="utf-8") as file:
-            rows = [Row(**{**row, "frames": int(row["frames"])}) for row in csv.DictReader(file)]
-        chosen = tuple(row for row in rows if not splits or row.split in splits)
+        chosen = tuple(row for row in read_rows(root) if not splits or row.split in splits)
         if not chosen:
-            raise UserError(f"{table} has no clip in split {' or '.join(splits)}.")
+            raise UserError(f"{root / 'clips.csv'} has no clip in split {' or '.join(splits)}.")
         return cls(root, chosen)
 
     def __len__(self) -> int:
@@ -43,12 +36,11 @@ class Clips:
 
     def speech(self, index: int) -> Tensor:
         """Return a clip's speech (T,) float32 in [-1, 1], 16 kHz."""
-        samples = np.load(self.root / "clips" / f"{self.rows[index].name}.npz")["speech"]
-        return torch.from_numpy(samples).float() / 32768
+        return torch.from_numpy(np.array(self._mapped(index, "speech"))).flatten().float() / 32768
 
     def points(self, index: int) -> np.ndarray:
         """Return a clip's landmarks (N, 9, 2) in crop pixels, in the order of face.POINTS."""
-        return np.load(self.root / "clips" / f"{self.rows[index].name}.npz")["points"]
+        return np.array(self._mapped(index, "points"))
 
     def pose(self, index: int) -> Tensor:
         """Return how the head is turned in every frame of a clip (N, 2), see face.pose."""
@@ -60,8 +52,13 @@ class Clips:
 
     def frames(self, index: int, which: slice | np.ndarray | int = slice(None)) -> Tensor:
         """Return a clip's frames (N, 3, H, W) in [-1, 1], or those that ``which`` picks."""
-        frames = np.load(self.root / "frames" / f"{self.rows[index].name}.npy", mmap_mode="r")
-        return pixels(frames[which])
+        return pixels(self._mapped(index, "frames")[which])
+
+    def _mapped(self, index: int, kind: str) -> np.ndarray:
+        """Return a clip's share of its shard, by a memory map that is closed when nothing uses it."""
+        row = self.rows[index]
+        whole = np.load(shards.path(self.root, row.shard, kind), mmap_mode="r")
+        return whole[row.start : row.start + row.frames]
 
     @cached_property
     def actors(self) -> tuple[str, ...]:

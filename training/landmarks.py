@@ -23,11 +23,11 @@ from tqdm import tqdm
 
 from s2v_core import face
 from s2v_core.face import LandmarkConfig, LandmarkNet
-from training import settings
-from training.corpora import Clip, crema_d
+from training import corpora, settings
+from training.align import read_frames
+from training.corpora import Clip
 from training.loop import export, run
 from training.parallel import dice
-from training.prepare import read_frames
 from training.rehearsal import rehearse
 from training.settings import Schedule
 from training.updates import accelerated, prepared
@@ -141,7 +141,8 @@ def usable(corpus: Path, data: Path, *splits: str) -> list[Clip]:
     """Return the corpus's clips with exact landmarks that ``data/clips.csv`` puts into ``splits``."""
     with (data / "clips.csv").open(newline="", encoding="utf-8") as file:
         names = {row["name"] for row in csv.DictReader(file) if row["split"] in splits}
-    return [clip for clip in crema_d(corpus) if clip.landmarks and clip.name in names]
+    clips = corpora.read("crema_d", corpus)
+    return [clip for clip in clips if clip.landmarks and clip.name in names]
 
 
 def main(args: argparse.Namespace) -> None:

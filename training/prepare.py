@@ -1,90 +1,52 @@
 """Turn a corpus into what the trainers read: aligned 96x128 crops at 25 fps and speech at 16 kHz.
 
     python -m training.prepare --corpus crema_d --root CREMA-D --out data/crema_d
-    python -m training.prepare --corpus crema_d --root corpora/avatars --out data/avatars --workers 4
+    python -m training.prepare --corpus voxceleb2 --root VoxCeleb2 --out data/voxceleb2 --workers 64
+    python -m training.prepare --corpus grid --root GRID --out data/grid --unobserved s2 s20
 
-OUT/frames/NAME.npy   (N, 128, 96, 3) uint8 RGB, read by memory map
-OUT/clips/NAME.npz    speech (T,) int16, points (N, 9, 2) float32 in crop pixels; written last
-OUT/clips.csv         one row a clip: name, actor, sex, sentence, emotion, split, frames
-OUT/dropped.csv       what could not be used, and why
-An interrupted run goes on where it stopped. A second of video takes about 0.9 MB.
+OUT/shards/    the clips, see training.shards
+OUT/clips.csv  one row a usable clip: who, what, which split, how long, where it lies
+OUT/dropped.csv, OUT/report.json  what could not be used and why; how much there is and how long it took
+An interrupted run goes on where it stopped. A clip that was left out is tried again when its files
+change in size. A second of video takes about 0.9 MB.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
+import json
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from itertools import groupby, islice
 from multiprocessing import get_context
+from operator import attrgetter
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import imageio_ffmpeg
-import numpy as np
 import torch
 from tqdm import tqdm
 
-from s2v_core import audio, checkpoint, face
+from s2v_core import checkpoint, face
 from s2v_core.errors import CheckpointError, UserError
+from training import corpora, shards
+from training.align import FPS, HOP, UnusableError, align
 from training.corpora import CORPORA, Clip
 
-FPS = 25
-SMOOTHING = {
-    "exact": 1,
-    "network": 7,
-}  # frames; the network's points tremble, a corpus's own do not
-MAX_MISMATCH = 0.2  # seconds that sound and picture may differ in length
+# What a shard's own table says of each clip; those with a reason are left out.
+COLUMNS = (*shards.COLUMNS, "reason", "detail", "source_bytes", "seconds")
 
 
-class UnusableError(Exception):
-    """Why a clip is left out."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One usable clip, a row of clips.csv."""
+class Work(NamedTuple):
+    """A shard to make."""
 
     name: str
-    actor: str
-    sex: str
-    sentence: str
-    emotion: str
-    split: str
-    frames: int
-
-
-def read_frames(path: Path, fps: int = FPS) -> np.ndarray:
-    """Return the frames (N, H, W, 3) uint8 RGB of a video at ``fps``, whatever its own rate is."""
-    reader = imageio_ffmpeg.read_frames(str(path), output_params=["-vf", f"fps={fps}"])
-    try:
-        width, height = next(reader)["size"]
-        frames = [np.frombuffer(f, np.uint8).reshape(height, width, 3) for f in reader]
-    except (OSError, RuntimeError) as error:
-        raise UnusableError("the video cannot be decoded") from error
-    if not frames:
-        raise UnusableError("the video has no frames")
-    return np.stack(frames)
-
-
-def find_points(
-    frames: np.ndarray, landmarks: Path | None, net: face.LandmarkNet | None
-) -> np.ndarray:
-    """Return the nine landmarks (N, 9, 2) of every frame, from the corpus or by the network."""
-    if landmarks is not None:
-        points = np.load(landmarks)["landmarks"].astype(np.float32)[:, face.POINTS]
-        if len(points) != len(frames):
-            raise UnusableError(f"{len(points)} landmark rows for {len(frames)} frames")
-        return face.smooth(points, SMOOTHING["exact"])
-    boxes = [face.detect(frame) for frame in frames[:: max(1, len(frames) // 8)]]
-    boxes = [box for box in boxes if box is not None]
-    if not boxes:
-        raise UnusableError("no face found")
-    points = face.locate(list(frames), tuple(np.median(boxes, axis=0)), net)
-    return face.smooth(points, SMOOTHING["network"])
+    clips: list[Clip]
 
 
 def load_landmarks(weights: Path) -> face.LandmarkNet:
@@ -95,89 +57,192 @@ def load_landmarks(weights: Path) -> face.LandmarkNet:
         raise UserError(f"A corpus without landmarks needs --landmarks: {error}") from None
 
 
-def prepare_clip(clip: Clip, out: Path, weights: Path) -> tuple[Clip, int, str]:
-    """Prepare one clip; return it with its number of frames, or with the reason for leaving it out."""
-    record = out / "clips" / f"{clip.name}.npz"
-    if record.exists():
-        return clip, len(np.load(record)["points"]), ""
+def shares(clips: Iterable[Clip]) -> Iterator[Work]:
+    """Yield ``clips``, of which an actor's come together, as shards of one actor each."""
+    for actor, own in groupby(clips, attrgetter("actor")):
+        own = iter(own)
+        for place, batch in enumerate(iter(lambda own=own: list(islice(own, shards.SIZE)), [])):
+            yield Work(f"{actor}.{place:03d}", batch)
+
+
+def make_shard(work: Work, out: Path, weights: Path) -> list[dict[str, Any]]:
+    """Prepare the clips of one shard, unless that is done; return a record of each, see COLUMNS."""
+    table = out / "shards" / f"{work.name}.csv"
+    sizes = [_size(clip) for clip in work.clips]
+    if (done := _done(table, work.clips, sizes)) is not None:
+        return done
+    net = None if all(clip.landmarks for clip in work.clips) else load_landmarks(weights)
+    with shards.written(out, work.name) as shard:
+        records = [
+            _record(clip, work.name, shard, net) | {"source_bytes": size}
+            for clip, size in zip(work.clips, sizes, strict=True)
+        ]
+    shards.write_table(table, COLUMNS, records)
+    return records
+
+
+def _size(clip: Clip) -> int:
+    return sum(p.stat().st_size for p in {clip.video, clip.audio} if p.exists())
+
+
+def _done(table: Path, clips: list[Clip], sizes: list[int]) -> list[dict[str, Any]] | None:
+    """Return the records of a shard that is finished and of the very same files, else None.
+
+    Who and which split is the corpus's word of today: other splits need no frame anew.
+    """
+    if not table.exists():
+        return None
+    records = list(shards.read_table(table))
+    made = [(record["name"], int(record["source_bytes"])) for record in records]
+    if made != [(clip.name, size) for clip, size in zip(clips, sizes, strict=True)]:
+        return None
+    return [record | _known(clip) for record, clip in zip(records, clips, strict=True)]
+
+
+def _known(clip: Clip) -> dict[str, Any]:
+    return {key: getattr(clip, key) for key in shards.COLUMNS if hasattr(clip, key)}
+
+
+def _record(
+    clip: Clip, name: str, shard: shards.Shard, net: face.LandmarkNet | None
+) -> dict[str, Any]:
+    """Add ``clip`` to ``shard`` and return where it lies, or why it is left out."""
+    began = time.perf_counter()
+    record = _known(clip)
     try:
-        net = None if clip.landmarks else load_landmarks(weights)
-        n_frames = _write_clip(clip, out, record, net)
-    except (UnusableError, UserError) as error:
-        return clip, 0, str(error)
-    return clip, n_frames, ""
+        ready = align(clip, net)
+    except UnusableError as error:
+        record |= {"reason": error.reason, "detail": error.detail}
+    else:
+        start = shard.add(frames=ready.frames, speech=ready.speech, points=ready.points)
+        record |= {"shard": name, "start": start, "frames": len(ready.frames), "fps": ready.fps}
+    return {"reason": ""} | record | {"seconds": f"{time.perf_counter() - began:.3f}"}
 
 
-def _write_clip(clip: Clip, out: Path, record: Path, net: face.LandmarkNet | None) -> int:
-    speech = audio.load(clip.audio)
-    frames = read_frames(clip.video)
-    seconds = len(speech) / audio.SAMPLE_RATE
-    if abs(seconds - len(frames) / FPS) > MAX_MISMATCH:
-        raise UnusableError(f"{seconds:.2f} s of sound for {len(frames) / FPS:.2f} s of picture")
-    points = find_points(frames, clip.landmarks, net)
-    n = min(len(frames), len(speech) * FPS // audio.SAMPLE_RATE)
-    crops = np.stack([face.crop(f, p) for f, p in zip(frames[:n], points[:n], strict=True)])
-    matrices = [face.similarity(p[:5].astype(float), face.TEMPLATE) for p in points[:n]]
-    aligned = np.stack(
-        [p @ m[:, :2].T + m[:, 2] for p, m in zip(points[:n], matrices, strict=True)]
-    )
-    _save(out / "frames" / f"{clip.name}.npy", partial(np.save, arr=crops))
-    samples = (speech[: n * audio.SAMPLE_RATE // FPS].numpy() * 32767).round().astype(np.int16)
-    _save(record, partial(np.savez, speech=samples, points=aligned.astype(np.float32)))
-    return n
-
-
-def _save(path: Path, write) -> None:
-    """Write by way of a temporary name, so that an interrupted run leaves no half file."""
-    part = path.with_name(f".{path.name}")
-    with part.open("wb") as file:
-        write(file)
-    part.replace(path)
-
-
-def _write_table(path: Path, rows: list[dict], fields: list[str]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fields)
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _prepared(clips: list[Clip], out: Path, weights: Path, workers: int) -> Iterator[tuple]:
-    work = partial(prepare_clip, out=out, weights=weights)
-    bar = partial(tqdm, total=len(clips), unit="clip")
+def _made(
+    works: Iterable[Work], out: Path, weights: Path, workers: int
+) -> Iterator[list[dict[str, Any]]]:
+    """Make the shards, in ``workers`` processes, and yield the records of each in the works' order."""
+    make = partial(make_shard, out=out, weights=weights)
     if workers == 1:
-        yield from bar(map(work, clips))
+        yield from map(make, works)
         return
     # Spawned, not forked: a fork inherits torch's locks but not the threads that would open them.
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, context, torch.set_num_threads, (1,)) as pool:
-        yield from bar(pool.map(work, clips, chunksize=4))
+        waiting: deque = deque()  # a few only, since a corpus's list may not fit into memory
+        for work in works:
+            waiting.append(pool.submit(make, work))
+            if len(waiting) >= 4 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
-def prepare(corpus: str, root: Path, out: Path, weights: Path, workers: int) -> None:
-    """Prepare every clip of ``corpus`` below ``root`` into ``out`` and say what was left out."""
-    clips = list(CORPORA[corpus](root))
-    if not all(clip.landmarks for clip in clips):
-        load_landmarks(weights)  # told once and before any work, not once a clip
-    for folder in ("frames", "clips"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
-    rows, dropped = [], []
-    for clip, n_frames, reason in _prepared(clips, out, weights, workers):
-        if reason:
-            dropped.append({"name": clip.name, "reason": reason})
-        else:
-            kept = {
-                field: getattr(clip, field)
-                for field in Row.__dataclass_fields__
-                if field != "frames"
-            }
-            rows.append(asdict(Row(**kept, frames=n_frames)))
-    _write_table(out / "clips.csv", rows, list(Row.__dataclass_fields__))
-    _write_table(out / "dropped.csv", dropped, ["name", "reason"])
-    for row in dropped:
-        print(f"left out {row['name']}: {row['reason']}", file=sys.stderr)
+class Tally:
+    """Counts what is kept and dropped, as it goes by."""
+
+    def __init__(self) -> None:
+        self.dropped: list[dict[str, Any]] = []
+        self.clips: Counter[str] = Counter()  # of each split
+        self.actors: dict[str, set[str]] = {}  # of each split
+        self.frames, self.seconds = 0, 0.0
+
+    def kept(self, records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Yield the records of usable clips, counting all."""
+        for record in records:
+            self.seconds += float(record["seconds"])
+            if record["reason"]:
+                self.dropped.append(record)
+                continue
+            self.clips[record["split"]] += 1
+            self.actors.setdefault(record["split"], set()).add(record["actor"])
+            self.frames += int(record["frames"])
+            yield record
+
+    def report(self) -> dict[str, Any]:
+        """Return the figures of report.json; its gigabytes are those of the arrays."""
+        n_clips = self.clips.total() + len(self.dropped)
+        hours = self.frames / FPS / 3600
+        frame_bytes = face.HEIGHT * face.WIDTH * 3 + HOP * 2 + len(face.POINTS) * 8
+        return {
+            "clips": n_clips,
+            "kept": self.clips.total(),
+            "dropped": dict(Counter(d["reason"] for d in self.dropped).most_common()),
+            "hours": round(hours, 4),
+            "gigabytes": round(self.frames * frame_bytes / 1e9, 3),
+            "process_minutes": round(self.seconds / 60, 2),
+            "splits": {
+                split: {"clips": n, "actors": len(self.actors[split])}
+                for split, n in sorted(self.clips.items())
+            },
+        }
+
+
+def prepare(
+    corpus: str,
+    root: Path,
+    out: Path,
+    weights: Path,
+    workers: int,
+    unobserved: list[str] | None = None,
+) -> dict[str, Any]:
+    """Prepare every clip of ``corpus`` below ``root`` into ``out``; return what report.json says.
+
+    Raises UserError when ``root`` is not the corpus, no clip can be used, or ``out`` cannot be written.
+    """
+    n_clips = _count(corpora.read(corpus, root, unobserved), weights)
+    # Listed again: the list of a large corpus may not fit into memory.
+    works = shares(corpora.read(corpus, root, unobserved))
+    tally = Tally()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tqdm(total=n_clips, unit="clip") as bar:
+            kept = tally.kept(_with_progress(_made(works, out, weights, workers), bar))
+            shards.write_table(out / "clips.csv", shards.COLUMNS, kept)
+        shards.write_table(out / "dropped.csv", ("name", "reason", "detail"), tally.dropped)
+        report = {"corpus": corpus} | tally.report()
+        (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    except BrokenProcessPool:
+        raise UserError(
+            "a worker process died, mostly for want of memory; run again with fewer --workers."
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or out}: {error.strerror}. Make room and run again: what is finished is kept."
+        ) from error
+    return report
+
+
+def _count(clips: Iterable[Clip], weights: Path) -> int:
+    """Return how many clips there are; a network that some of them need is missed before any work."""
+    n, all_exact = 0, True
+    for clip in clips:
+        n, all_exact = n + 1, all_exact and clip.landmarks is not None
+    if not all_exact:
+        load_landmarks(weights)
+    return n
+
+
+def _with_progress(parts: Iterable[list[dict[str, Any]]], bar: tqdm) -> Iterator[dict[str, Any]]:
+    for records in parts:
+        yield from records
+        bar.update(len(records))
+
+
+def show(report: dict[str, Any], out: Path) -> None:
+    """Print a report: what is kept of which split, what was dropped for which reason, how large it is."""
+    for split, held in report["splits"].items():
+        print(f"{split:>12} {held['clips']:>9,} clips of {held['actors']:,} actors")
+    for reason, n in report["dropped"].items():
+        print(f"{'left out':>12} {n:>9,} clips: {reason}")
+    if report["dropped"]:
+        print(f"{'':>12} which and why: {out / 'dropped.csv'}")
+    per_thousand = 1000 * report["process_minutes"] / max(1, report["clips"])
     print(
-        f"{len(rows)} clips, {sum(r['frames'] for r in rows)} frames, {len(dropped)} left out: {out}"
+        f"{report['kept']:,} of {report['clips']:,} clips, {report['hours']:.2f} h of speech, "
+        f"{report['gigabytes']:.2f} GB, {report['process_minutes']:.1f} minutes of one process "
+        f"({per_thousand:.1f} per 1,000 clips): {out}"
     )
 
 
@@ -186,22 +251,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--corpus", choices=sorted(CORPORA), required=True)
-    parser.add_argument("--root", type=Path, required=True, help="the corpus's own top folder")
-    parser.add_argument("--out", type=Path, required=True, help="where the prepared clips go")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--corpus", choices=sorted(CORPORA), required=True)
+    add("--root", type=Path, required=True, help="the corpus's own top folder")
+    add("--out", type=Path, required=True, help="where the prepared clips go")
+    add(
         "--landmarks",
         type=Path,
         default=Path("checkpoints/avatars/landmarks"),
         help="landmark network, for corpora without landmark files",
     )
-    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    add(
+        "--unobserved",
+        nargs="*",
+        metavar="ACTOR",
+        help="held out, not those of the published lists",
+    )
+    add("--workers", type=int, default=os.cpu_count())
     args = parser.parse_args()
     try:
-        prepare(args.corpus, args.root, args.out, args.landmarks, args.workers)
+        report = prepare(
+            args.corpus, args.root, args.out, args.landmarks, args.workers, args.unobserved
+        )
     except UserError as error:
         print(f"prepare: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    show(report, args.out)
+    if not report["kept"]:
+        raise SystemExit(2)
 
 
 if __name__ == "__main__":

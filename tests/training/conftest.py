@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,36 +13,50 @@ import torch
 from accelerate import Accelerator
 
 from s2v_core import face
+from training import shards
 from training.data import Clips
 from training.loop import run
-from training.prepare import Row
+from training.shards import Row
 
 HEIGHT, WIDTH = 64, 32
 LENGTHS = {"a1": 20, "a2": 23, "b1": 31, "b2": 26}  # frames of each clip
 SPLITS = {"a1": "train", "a2": "train", "b1": "train", "b2": "val"}
 
 
+Clip = tuple[Row, dict[str, np.ndarray]]  # frames, speech and points (N, ...) of one clip
+
+
 @pytest.fixture(scope="session")
-def prepared_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store() -> Callable[[Path, list[Clip]], None]:
+    """Write clips as training.prepare does, a shard an actor."""
+
+    def write(root: Path, clips: list[Clip]) -> None:
+        rows = []
+        for actor in sorted({row.actor for row, _ in clips}):
+            with shards.written(root, actor) as shard:
+                for row, arrays in clips:
+                    if row.actor == actor:
+                        rows.append(asdict(replace(row, shard=actor, start=shard.add(**arrays))))
+        shards.write_table(root / "clips.csv", shards.COLUMNS, rows)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def prepared_corpus(tmp_path_factory: pytest.TempPathFactory, store: Callable) -> Path:
     """Four clips of actors a and b; all of frame k's pixels are k but the top left one, its clip's."""
     root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
-    for folder in ("clips", "frames"):
-        (root / folder).mkdir()
-    rows = []
+    clips = []
     for place, (name, n) in enumerate(LENGTHS.items()):
         frames = np.tile(np.arange(n, dtype=np.uint8)[:, None, None, None], (1, HEIGHT, WIDTH, 3))
         frames[:, 0, 0] = 200 + place
-        np.save(root / "frames" / f"{name}.npy", frames)
-        speech = rng.normal(0, 3000, n * 640).astype(np.int16)
+        speech = rng.normal(0, 3000, (n, 640)).astype(np.int16)
         straight = np.vstack([face.TEMPLATE, rng.uniform(20, 60, (4, 2))])
         points = (straight + rng.normal(0, 2, (n, 9, 2))).astype(np.float32)
-        np.savez(root / "clips" / f"{name}.npz", speech=speech, points=points)
         emotion = "NEU" if name[1] == "1" else "HAP"
-        rows.append(asdict(Row(name, name[0], "Female", "A01", emotion, SPLITS[name], n)))
-    with (root / "clips.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+        row = Row(name, name[0], "Female", "A01", emotion, SPLITS[name], n)
+        clips.append((row, {"frames": frames, "speech": speech, "points": points}))
+    store(root, clips)
     return root
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -57,3 +59,21 @@ def test_pixels_go_from_minus_one_to_one_channels_first():
     frames = np.array([[[[0, 51, 255]]]], np.uint8)  # (1, 1, 1, 3)
     expected = torch.tensor([-1, -0.6, 1]).view(1, 3, 1, 1)
     torch.testing.assert_close(pixels(frames), expected)
+
+
+def test_a_clip_among_others_of_its_shard_is_read_alone(prepared_corpus):
+    """Actor a's two clips share files; the top left pixel and the lengths tell them apart."""
+    clips = Clips.read(prepared_corpus)
+    for index, n in enumerate((20, 23, 31, 26)):
+        frames = clips.frames(index)
+        assert len(frames) == len(clips.points(index)) == len(clips.speech(index)) / 640 == n
+        assert ((frames[:, 0, 0, 0] + 1) * 127.5).round().unique().tolist() == [200 + index]
+
+
+def test_files_do_not_stay_open(prepared_corpus):
+    """However many shards are read, and even while their tensors are kept."""
+    clips, process = Clips.read(prepared_corpus), Path("/proc/self")
+    maps = (process / "maps").read_text().count("shards")
+    kept = [(clips.frames(i), clips.speech(i), clips.points(i)) for i in range(len(clips))]
+    assert len(kept) == 4
+    assert (process / "maps").read_text().count("shards") == maps

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +29,7 @@ from training.evaluate import (
 )
 from training.figures import COLUMNS as SHOWN
 from training.figures import spread, strips
-from training.prepare import Row
+from training.shards import Row
 
 MODEL = Path(__file__).parents[2] / "checkpoints" / "avatars"
 
@@ -196,29 +194,22 @@ def test_a_strip_shows_frames_from_the_first_to_the_last() -> None:
 
 
 @pytest.fixture
-def small(tmp_path) -> Path:
+def small(tmp_path, store) -> Path:
     """A prepared corpus of four clips of half a second."""
-    rng, rows = np.random.default_rng(0), []
-    for folder in ("clips", "frames"):
-        (tmp_path / folder).mkdir()
-    points = np.repeat(evaluate.face.TEMPLATE[None], 12, axis=0)
+    rng, clips = np.random.default_rng(0), []
+    points = np.repeat(evaluate.face.TEMPLATE[None], 12, axis=0).astype(np.float32)
     splits = {
         "2003_A_NEU": "test",
-        "2009_A_SAD": "test",
         "2003_B_NEU": "train",
+        "2009_A_SAD": "test",
         "2011_A_NEU": "unobserved",
     }
     for name, split in splits.items():
-        np.save(
-            tmp_path / "frames" / f"{name}.npy", rng.integers(0, 256, (12, 128, 96, 3), np.uint8)
-        )
-        speech = rng.normal(0, 3000, 12 * 640).astype(np.int16)
-        np.savez(tmp_path / "clips" / f"{name}.npz", speech=speech, points=points)
-        rows.append(asdict(clip_row(name, split)))
-    with (tmp_path / "clips.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+        frames = rng.integers(0, 256, (12, 128, 96, 3), np.uint8)
+        speech = rng.normal(0, 3000, (12, 640)).astype(np.int16)
+        arrays = {"frames": frames, "speech": speech, "points": points}
+        clips.append((clip_row(name, split), arrays))
+    store(tmp_path, clips)
     return tmp_path
 
 

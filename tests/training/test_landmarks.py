@@ -7,8 +7,7 @@ from accelerate import Accelerator
 
 from s2v_core import face
 from s2v_core.face import LandmarkConfig
-from training import landmarks
-from training.corpora import crema_d
+from training import corpora, landmarks
 from training.landmarks import SIDE, LandmarksSettings, LandmarkTrainer, collect, mirrored, vary
 from training.settings import Schedule
 
@@ -101,7 +100,7 @@ def test_the_networks_scale_is_the_cores():
 
 @pytest.mark.corpus
 def test_collected_faces_show_their_points(corpus):
-    clip = next(clip for clip in crema_d(corpus) if clip.landmarks)
+    clip = next(clip for clip in corpora.read("crema_d", corpus) if clip.landmarks)
     squares, points = collect([clip], frames=2)
     assert squares.shape == (2, SIDE, SIDE)
     assert points.shape == (2, 9, 2)
