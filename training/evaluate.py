@@ -39,7 +39,7 @@ from training.corpora import EMOTIONS
 from training.data import Clips
 from training.figures import sheet, spread, strips
 from training.phones import closures
-from training.prepare import Row
+from training.shards import Row
 from training.teachers import SENet, SENetConfig
 
 METHODS = ("sdfa", "s2f_sdfa", "sdfa_mismatch", "speech2video")

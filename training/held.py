@@ -9,31 +9,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2v_core import audio, face
+from s2v_core import face
 from s2v_core.errors import UserError
-from training.data import Clips, Row, pixels
-from training.prepare import FPS, UnusableError, find_points, load_landmarks, read_frames
-
-HOP = audio.SAMPLE_RATE // FPS  # samples a frame
-
-
-@dataclass(frozen=True)
-class Held:
-    """One clip as the trainers see and hear it."""
-
-    frames: np.ndarray  # (N, 128, 96, 3) uint8 RGB
-    speech: Tensor  # (640 N,) in [-1, 1]
-    points: np.ndarray  # (N, 9, 2) in crop pixels, in the order of face.POINTS
+from training.align import FPS, HOP, Aligned, UnusableError, align
+from training.corpora import Clip
+from training.data import Clips, pixels
+from training.prepare import load_landmarks
+from training.shards import Row
 
 
 @dataclass(frozen=True)
 class HeldClips(Clips):
     """``Clips`` of which nothing is on disk."""
 
-    held: tuple[Held, ...]
+    held: tuple[Aligned, ...]
 
     @classmethod
-    def of(cls, **held: Held) -> HeldClips:
+    def of(cls, **held: Aligned) -> HeldClips:
         """Return these clips under their names, all of one neutral speaker."""
         rows = tuple(
             Row(name, "speaker", "", "", "NEU", "train", len(clip.frames))
@@ -43,7 +35,7 @@ class HeldClips(Clips):
 
     def speech(self, index: int) -> Tensor:
         """Return a clip's speech (T,), as ``Clips.speech`` does."""
-        return self.held[index].speech
+        return torch.from_numpy(self.held[index].speech).flatten().float() / 32768
 
     def points(self, index: int) -> np.ndarray:
         """Return a clip's landmarks (N, 9, 2), as ``Clips.points`` does."""
@@ -54,29 +46,23 @@ class HeldClips(Clips):
         return pixels(self.held[index].frames[which])
 
 
-def read(path: Path, landmarks: Path) -> Held:
+def read(path: Path, landmarks: Path) -> Aligned:
     """Return the talking face in the video file ``path``, aligned as training.prepare does.
 
     Raises UserError when there is no face, no sound or no such file. ``landmarks`` is the network's folder.
     """
-    speech = audio.load(path)
+    clip = Clip(path.stem, path, path, None, actor="", sex="", sentence="", emotion="")
     try:
-        frames = read_frames(path)
-        points = find_points(frames, None, load_landmarks(landmarks))
+        return align(clip, load_landmarks(landmarks))
     except UnusableError as error:
-        raise UserError(f"{path} cannot be learnt from: {error}.") from None
-    n = min(len(frames), len(speech) // HOP)
-    shown = list(zip(frames[:n], points[:n], strict=True))
-    matrices = [face.similarity(p[:5].astype(float), face.TEMPLATE) for _, p in shown]
-    moved = [p @ m[:, :2].T + m[:, 2] for (_, p), m in zip(shown, matrices, strict=True)]
-    crops = np.stack([face.crop(frame, p) for frame, p in shown])
-    return Held(crops, speech[: n * HOP], np.stack(moved).astype(np.float32))
+        why = f"{error.reason} ({error.detail})" if error.detail else error.reason
+        raise UserError(f"{path} cannot be learnt from: {why}.") from None
 
 
-def noise(frames: int, height: int, width: int, dice: np.random.Generator) -> Held:
+def noise(frames: int, height: int, width: int, dice: np.random.Generator) -> Aligned:
     """Return a clip of ``frames`` frames of noise, for measuring what a step costs."""
     pictures = dice.integers(0, 256, (frames, height, width, 3), np.uint8)
-    speech = torch.from_numpy(0.1 * dice.standard_normal(frames * HOP)).float()
+    speech = dice.normal(0, 3000, (frames, HOP)).astype(np.int16)
     points = np.vstack([face.TEMPLATE, dice.uniform(20, 60, (4, 2))])
     moved = points + dice.normal(0, 2, (frames, 9, 2))
-    return Held(pictures, speech, moved.astype(np.float32))
+    return Aligned(pictures, speech, moved.astype(np.float32), FPS)

@@ -7,7 +7,8 @@ import torch
 from s2v_core import face
 from s2v_core.errors import UserError
 from training import held
-from training.held import Held, HeldClips
+from training.align import Aligned
+from training.held import HeldClips
 
 LANDMARKS = "checkpoints/avatars/landmarks"
 
@@ -16,7 +17,8 @@ def test_what_is_held_is_read_as_what_is_prepared(clips):
     """The same arrays by way of files and by way of memory."""
     n = clips.rows[0].frames
     frames = ((clips.frames(0) + 1) * 127.5).round().byte().movedim(1, -1).numpy()
-    here = HeldClips.of(one=Held(frames, clips.speech(0), clips.points(0)))
+    speech = (clips.speech(0) * 32768).round().short().reshape(n, -1).numpy()
+    here = HeldClips.of(one=Aligned(frames, speech, clips.points(0), 25.0))
     assert (len(here), here.rows[0].frames, here.rows[0].name) == (1, n, "one")
     for which in (slice(None), 3, np.array([0, 2, 2])):
         assert torch.equal(here.frames(0, which), clips.frames(0, which))
@@ -29,7 +31,7 @@ def test_a_real_file_is_aligned(corpus):
     path = sorted((corpus / "VideoFlash").glob("*.flv"))[200]
     clip = held.read(path, LANDMARKS)
     assert clip.frames.shape[1:] == (128, 96, 3)
-    assert len(clip.speech) == 640 * len(clip.frames)
+    assert clip.speech.shape == (len(clip.frames), 640)
     exact = np.load(corpus / "landmarks" / f"{path.stem}.npz")["landmarks"]
     assert abs(len(exact) - len(clip.frames)) <= 2
     eyes_and_nose = clip.points[:, :5].mean(0)
@@ -52,7 +54,7 @@ def test_noise_has_the_shapes_of_a_clip():
     clip = held.noise(7, 64, 32, np.random.default_rng(0))
     assert (clip.frames.shape, clip.speech.shape, clip.points.shape) == (
         (7, 64, 32, 3),
-        (7 * 640,),
+        (7, 640),
         (7, 9, 2),
     )
-    assert clip.speech.dtype == torch.float32
+    assert clip.speech.dtype == np.int16

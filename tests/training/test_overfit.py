@@ -33,7 +33,7 @@ def clip() -> HeldClips:
 def networks() -> Frozen:
     torch.manual_seed(0)
     vgg = VGGConfig(channels=(2, 3, 3, 4, 5), feature=7, classes=2, height=64, width=32)
-    senet = SENetConfig(stem=2, classes=2, height=64, width=32)
+    senet = SENetConfig(stem=4, classes=2, height=64, width=32)
     cpc = CPC(CPCConfig(channels=(8,) * 5, context=6)).eval()
     return Frozen(cpc, VGG(vgg).eval(), SENet(senet).eval())
 
