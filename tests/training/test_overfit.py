@@ -33,13 +33,13 @@ def clip() -> HeldClips:
 def networks() -> Frozen:
     torch.manual_seed(0)
     vgg = VGGConfig(channels=(2, 3, 3, 4, 5), feature=7, classes=2, height=64, width=32)
-    senet = SENetConfig(stem=2, classes=2, height=64, width=32)
+    senet = SENetConfig(stem=4, classes=2, height=64, width=32)
     cpc = CPC(CPCConfig(channels=(8,) * 5, context=6)).eval()
     return Frozen(cpc, VGG(vgg).eval(), SENet(senet).eval())
 
 
 def test_a_clip_is_learnt_by_heart_and_shown(clip, networks, tmp_path):
-    model = replace(SETTINGS.model, context=6, mu=64, pose=0, channels=(32, 32, 16, 16, 8))
+    model = replace(SETTINGS.model, context=6, mu=128, pose=0, channels=(32, 32, 16, 16, 8))
     schedule = Schedule(steps=120, batch=1, learning_rate=3e-3, warmup=120, save_every=60)
     config = replace(SETTINGS, model=model, schedule=schedule, frames=12)
     fake = overfit.memorise(clip, networks, config, tmp_path)
