@@ -39,7 +39,7 @@ def networks() -> Frozen:
 
 
 def test_a_clip_is_learnt_by_heart_and_shown(clip, networks, tmp_path):
-    model = replace(SETTINGS.model, context=6, mu=64, pose=0, channels=(32, 32, 16, 16, 8))
+    model = replace(SETTINGS.model, context=6, mu=128, pose=0, channels=(32, 32, 16, 16, 8))
     schedule = Schedule(steps=120, batch=1, learning_rate=3e-3, warmup=120, save_every=60)
     config = replace(SETTINGS, model=model, schedule=schedule, frames=12)
     fake = overfit.memorise(clip, networks, config, tmp_path)
