@@ -33,6 +33,7 @@ NETWORKS = {
 CHUNK = 16  # frames decoded at a time: memory stays constant, and a CPU's cache is not left
 NOISE_STD = 0.33  # SDFA's, at inference
 Progress = Callable[[str, int, int], None]  # method, frames done, frames in all
+Watch = Callable[[str, np.ndarray], None]  # method, a frame (H, W, 3) uint8 before it is labelled
 
 
 @dataclass(frozen=True)
@@ -85,18 +86,20 @@ class Speech2Video:
         reference: str | Path | None = None,
         label: bool = True,
         progress: Progress | None = None,
+        watch: Watch | None = None,
     ) -> Iterator[Generation]:
         """Yield a Generation for each method as soon as ``out/<stem>.<method>.mp4`` is written.
 
         ``reference`` is SDFA's still face, by default the portrait that comes with the model;
-        ``label`` marks every frame as synthetic. Raises AudioError or FaceError before anything is
+        ``label`` marks every frame as synthetic; ``watch`` is shown every frame without the mark.
+        Raises AudioError or FaceError before anything is
         written, OutputError when ``out`` cannot be written.
         """
         waveform = audio.load(speech)
         still = self.still(reference) if "sdfa" in methods else None
         for method in methods:
             path = Path(out) / f"{Path(speech).stem}.{method}.mp4"
-            yield self._write(method, waveform, still, path, label, progress)
+            yield self._write(method, waveform, still, path, label, progress, watch)
 
     def still(self, reference: str | Path | None) -> Still:
         """Return the aligned face of ``reference``, or of the model's own portrait."""
@@ -113,12 +116,15 @@ class Speech2Video:
         path: Path,
         label: bool,
         progress: Progress | None,
+        watch: Watch | None,
     ) -> Generation:
         began = time.perf_counter()
         n_frames = audio.frame_count(len(waveform), self.fps)
         frames = (
             frame for chunk in self.frames(method, waveform, still) for frame in to_uint8(chunk)
         )
+        if watch:
+            frames = (watch(method, frame) or frame for frame in frames)
         if label:
             frames = map(video.draw_label, frames)
         report = (lambda done, total: progress(method, done, total)) if progress else None

@@ -15,8 +15,9 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2v_core import checkpoint
+from s2v_core import checkpoint, observed
 from s2v_core.cpc import HOP, STEPS_PER_SECOND
+from s2v_core.observed import Remembered
 from s2v_core.students import Students, StudentsConfig, unit
 from training import features, losses, settings
 from training.data import Clips
@@ -146,7 +147,10 @@ def main(args: argparse.Namespace) -> None:
     trainer = Stage1Trainer(config, seen, train.mean_poses(), accelerator)
     run(trainer, accelerator, args.run / "stage1")
     students = accelerator.unwrap_model(trainer.network).cpu().eval()
-    checkpoint.save_network(args.run / "export" / "students", students, students.config)
+    folder = args.run / "export" / "students"
+    checkpoint.save_network(folder, students, students.config)
+    if config.memory:
+        observed.write(folder, (Remembered(r.actor, r.sex, r.emotion) for r in train.rows))
     print(
         "stage 1 on validation clips:",
         agreement(students, (train, seen), (val, features.read(args.run, val))),
