@@ -19,7 +19,8 @@ from s2v_core.syncnet import SyncNet, SyncNetConfig, distances
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video
 
-WINDOW, STEP = 1.5, 0.25  # seconds; the students learnt from cuts of about this length
+WINDOW, STEP = 1.0, 0.1  # seconds; the students learnt from cuts of 1 to 1.5 s
+MOST = 100  # pieces of one speech; a long one is heard in larger steps
 FFT, HOP, MELS = 512, 160, 64
 SMOOTHING = 9  # frames, as the published SyncNet script smooths its curve
 
@@ -36,9 +37,10 @@ def emotions(
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Return times in seconds (P,) and, for every emotion, how like it (P,) the voice is there."""
     size = min(len(waveform), round(WINDOW * SAMPLE_RATE))
-    pieces = waveform.unfold(0, size, round(STEP * SAMPLE_RATE))
+    step = max(round(STEP * SAMPLE_RATE), len(waveform) // MOST)
+    pieces = waveform.unfold(0, size, step)
     near = [observed.near_emotions(students(model, piece)[0]) for piece in pieces]
-    times = np.arange(len(pieces)) * STEP + size / SAMPLE_RATE / 2
+    times = (np.arange(len(pieces)) * step + size / 2) / SAMPLE_RATE
     return times, {code: np.array([n[code] for n in near]) for code in observed.emotions}
 
 

@@ -18,7 +18,7 @@ from s2v_core.students import unit
 if TYPE_CHECKING:
     from s2v_core.engine import Progress, Speech2Video
 
-REST_SECONDS = 0.4  # of silence, for a portrait
+REST_SECONDS = 0.12  # of silence, for a portrait
 
 
 @torch.inference_mode()
