@@ -201,7 +201,13 @@ def build(model: Speech2Video) -> None:
     with gr.Row(elem_id="pair"):
         left, right = (
             gr.Video(
-                label=side, visible=False, interactive=False, buttons=[], elem_id=f"study-{side}"
+                show_label=False,
+                visible=False,
+                interactive=False,
+                buttons=[],
+                height=380,
+                min_width=160,
+                elem_id=f"study-{side}",
             )
             for side in ("left", "right")
         )

@@ -1,4 +1,4 @@
-"""The command line: ``python -m s2v_core generate`` and ``python -m s2v_core record``."""
+"""The command line: ``python -m s2v_core generate``, ``record`` and ``publish``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import s2v_core
+from s2v_core import hub
 from s2v_core.errors import AudioError, UserError
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ GENERATE_EXAMPLES = """examples:
 
 Each video is DIR/<name of the speech>.<method>.mp4, and one line of JSON on stdout tells of it.
 Exit status: 0 all done, 2 something to mend (told on stderr), 130 interrupted.
+"""
+PUBLISH_EXAMPLES = """examples:
+  python -m s2v_core publish --repo you/speech2video --dry-run
+  python -m s2v_core publish --repo you/speech2video
+
+Log in first with: hf auth login. Load it again with --model you/speech2video@REVISION.
 """
 RECORD_EXAMPLES = """examples:
   python -m s2v_core record --out me.wav
@@ -56,16 +63,17 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="{generate,record}")
+    commands = parser.add_subparsers(required=True, metavar="{generate,record,publish}")
     _add_generate(commands)
     _add_record(commands)
+    _add_publish(commands)
     return parser
 
 
 def generate(arguments: argparse.Namespace) -> int:
     """Generate the videos of every speech file; speech that cannot be used is told and passed."""
     refuse_same_names(arguments.speech)
-    model = s2v_core.load(arguments.model, arguments.device)
+    model = s2v_core.load(hub.located(arguments.model), arguments.device)
     status = 0
     for speech in arguments.speech:
         try:
@@ -98,6 +106,17 @@ def record(arguments: argparse.Namespace) -> int:
     audio.check(speech, "the recording")
     audio.save(arguments.out, speech)
     tell({"path": arguments.out, "seconds": len(speech) / audio.SAMPLE_RATE})
+    return 0
+
+
+def publish(arguments: argparse.Namespace) -> int:
+    """Upload a model set to the Hub, or with ``dry_run`` tell which files would go."""
+    if arguments.dry_run:
+        for name in [*hub.files(arguments.model), "README.md"]:
+            print(name)
+        return 0
+    commit = hub.publish(arguments.model, arguments.repo, arguments.private)
+    tell({"repo": arguments.repo, "revision": commit})
     return 0
 
 
@@ -173,10 +192,9 @@ def _add_generate(commands: argparse._SubParsersAction) -> None:
     )
     add(
         "--model",
-        type=Path,
-        default=Path("checkpoints/avatars"),
+        default="checkpoints/avatars",
         metavar="DIR",
-        help="folder of a model set (default: %(default)s)",
+        help="folder of a model set, or USER/NAME@REVISION on the Hub (default: %(default)s)",
     )
     add(
         "--reference",
@@ -204,6 +222,27 @@ def _add_record(commands: argparse._SubParsersAction) -> None:
     add = parser.add_argument
     add("--seconds", type=duration, default=5.0, help="how long (default: %(default)g)")
     add("--out", required=True, type=Path, metavar="WAV", help="file to write, 16 kHz mono WAV")
+
+
+def _add_publish(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "publish",
+        help="upload a model set to the Hugging Face Hub",
+        epilog=PUBLISH_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=publish)
+    add = parser.add_argument
+    add("--repo", required=True, metavar="USER/NAME", help="repository; made if it is not there")
+    add(
+        "--model",
+        type=Path,
+        default=Path("checkpoints/avatars"),
+        metavar="DIR",
+        help="folder of the model set (default: %(default)s)",
+    )
+    add("--private", action="store_true", help="make the repository a private one")
+    add("--dry-run", action="store_true", help="only list the files that would go")
 
 
 if __name__ == "__main__":
