@@ -184,3 +184,9 @@ def connect(
         show_progress_on=status,  # a bar over every output would hide the videos already made
     )
     stop_with(stop, running, status, jobs)
+    quietly = {"api_visibility": "private", "show_progress": "hidden"}
+    montage = outputs[-2]
+    speak.click(lambda: gr.DownloadButton(interactive=False), None, montage, **quietly)
+    running.then(
+        lambda path: gr.DownloadButton(interactive=bool(path)), montage, montage, **quietly
+    )

@@ -126,7 +126,7 @@ class Shown:
         return (
             *[panel.path for panel in panels],
             *[panel.note for panel in panels],
-            gr.DownloadButton(value=self.together, interactive=self.together is not None),
+            self.together,
             status or self.how_far(),
         )
 

@@ -78,7 +78,7 @@ def intervals(
     axes.axvline(chance, color=INK, linestyle=":", linewidth=1)
     axes.set_yticks(range(len(rows)), [f"{name}  (n = {n})" for name, n, *_ in rows])
     axes.set_xlim(0, 1)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_ylim(max(1, len(rows)) - 0.5, -0.5)
     axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     _title(axes, title, "")
     return figure

@@ -131,10 +131,17 @@ class HubStandIn:
                 self.repos[repo][value["path"]] = self.large[value["oid"]]
         return {"commitUrl": f"{self.url}/{repo}/commit/{self.commit}", "commitOid": self.commit}
 
-    def get(self, path: str) -> dict | bytes | None:
+    def entry(self, name: str, content: bytes) -> dict:
+        oid = hashlib.sha1(content).hexdigest()
+        return {"type": "file", "path": name, "size": len(content), "oid": oid}
+
+    def get(self, path: str) -> dict | list | bytes | None:
         if "/resolve/" in path:
             repo, _, file = path[1:].partition("/resolve/")
             return self.repos.get(f"models/{repo}", {}).get(file.split("/", 1)[1])
+        if "/tree/" in path:
+            files = self.repos.get(path.removeprefix("/api/").partition("/tree/")[0], {})
+            return [self.entry(name, content) for name, content in files.items()]
         if "/revision/" in path:
             repo, _, revision = path.removeprefix("/api/").partition("/revision/")
             if repo not in self.repos or revision not in (self.commit, "main"):
@@ -154,7 +161,7 @@ def hub_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hu
     hub = HubStandIn()
 
     class Handler(BaseHTTPRequestHandler):
-        def answer(self, result: dict | bytes | None, body: bool = True) -> None:
+        def answer(self, result: dict | list | bytes | None, body: bool = True) -> None:
             status = hub.refuse or (404 if result is None else 200)
             plain = result if isinstance(result, bytes) else json.dumps(result or {}).encode()
             self.send_response(status)
