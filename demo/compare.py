@@ -162,8 +162,7 @@ def connect(
         Args:
             speech: A recording of one voice, 0.3 to 60 seconds, any sound file.
             reference: A picture of one face, for SDFA; without it, the model's own portrait.
-            film: A video of one talking face, up to 30 seconds, in place of speech and reference: its
-                sound is used, its first frame is SDFA's face, and SSIM and PSNR against it are told.
+            film: A talking face, up to 30 s, instead of both: its sound, SDFA's face, SSIM and PSNR against it.
 
         Returns:
             The videos of Speech2Video, SDFA and S2F+SDFA, and the film cut to its face; a note on

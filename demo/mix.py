@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gradio as gr
+import numpy as np
 import torch
 
 from demo import gpu, handlers
@@ -73,6 +75,11 @@ class Mixer:
             raise UserError(f"{name} is neither in the list nor a file: choose again.")
         return audio.load(path)
 
+    def portraits(self) -> list[tuple[np.ndarray, str]]:
+        """Return every observed speaker's neutral face, as the model draws it, and name."""
+        neutral, face = self.observed.neutral, self.observed.face
+        return [(mixing.portrait(self.model, neutral, face(s)), s) for s in self.observed.speakers]
+
     def mix(
         self,
         folder: Path,
@@ -99,7 +106,7 @@ def speaker_name(observed: Observed, speaker: str) -> str:
     return f"{'Man' if observed.speakers[speaker] == 'Male' else 'Woman'} {speaker}"
 
 
-def build(model: Speech2Video, observed: Observed, jobs: Jobs) -> None:
+def build(model: Speech2Video, observed: Observed, jobs: Jobs, tab: gr.Tab) -> None:
     """Lay out the tab inside the open Blocks and connect it to the model."""
     mixer = Mixer(model, observed)
     gr.Markdown(INTRO, elem_classes="prose")
@@ -131,7 +138,7 @@ def build(model: Speech2Video, observed: Observed, jobs: Jobs) -> None:
                 show_label=False, buttons=["download"], interactive=False, elem_id="mixed"
             )
         with gr.Column(scale=3, min_width=300):
-            choose = gallery(model, observed)
+            choose = gallery(mixer, tab)
 
     def chosen(event: gr.SelectData) -> str:
         return list(observed.speakers)[event.index]
@@ -141,14 +148,12 @@ def build(model: Speech2Video, observed: Observed, jobs: Jobs) -> None:
     connect(mixer, jobs, (button, stop), inputs, [video, status])
 
 
-def gallery(model: Speech2Video, observed: Observed) -> gr.Gallery:
-    """Add the observed speakers' faces, drawn by the model from what it remembers of them."""
-    portraits = [
-        (mixing.portrait(model, observed.neutral, observed.face(s)), s) for s in observed.speakers
-    ]
+def gallery(mixer: Mixer, tab: gr.Tab) -> gr.Gallery:
+    """Add the observed speakers' faces, drawn when ``tab`` is first opened."""
+    draw = gpu.borrow(mixer.portraits, sound=lambda: str(next(iter(examples().values()))))
+    portraits = cache(draw)  # they are the same for everybody
     hint("The faces that the model remembers, as it draws them. Press one to take it.")
-    return gr.Gallery(
-        portraits,
+    shown = gr.Gallery(
         show_label=False,
         columns=7,
         height="auto",
@@ -158,6 +163,8 @@ def gallery(model: Speech2Video, observed: Observed) -> gr.Gallery:
         elem_id="speakers",
         elem_classes="faces",
     )
+    tab.select(lambda: portraits(), None, shown, concurrency_id="model", api_visibility="private")
+    return shown
 
 
 def check(
@@ -199,8 +206,7 @@ def connect(
         Args:
             words: A recording whose words are said and heard, 0.3 to 60 seconds.
             face: An observed speaker such as "2008", an example's name, or "the words' own voice".
-            emotion: NEU, HAP, SAD, ANG, FEA or DIS; "2008 HAP" for one speaker's; an example's name;
-                or "the words' own voice".
+            emotion: NEU, HAP, SAD, ANG, FEA or DIS, "2008 HAP" for one speaker's, or as for ``face``.
             amount: How much of the emotion, from 0 (neutral) to 1.
             face_voice: A recording in place of ``face``: the face recalled for this voice.
             emotion_voice: A recording in place of ``emotion``: the emotion heard in this voice.

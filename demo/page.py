@@ -64,8 +64,8 @@ def build(model: Speech2Video) -> gr.Blocks:
             with gr.Tab("Compare"):
                 speech = compare.build(model, syncnet, jobs)
             if observed:
-                with gr.Tab("Mix"):
-                    mix.build(model, observed, jobs)
+                with gr.Tab("Mix") as tab:
+                    mix.build(model, observed, jobs, tab)
                 with gr.Tab("What it heard") as tab:
                     same_speech(tab, speech, heard.build(model, observed, syncnet, jobs))
             with gr.Tab("Study"):

@@ -16,7 +16,7 @@ import gradio as gr
 import torch
 from matplotlib.figure import Figure
 
-from demo import pictures
+from demo import gpu, pictures
 from demo.answers import EMOTION, NATURAL, Answer, Answers, preferred, recognised
 from demo.handlers import NAMES
 from demo.jobs import in_words
@@ -90,6 +90,7 @@ class Videos:
 
     def __init__(self, model: Speech2Video) -> None:
         self.model = model
+        self._work = gpu.borrow(self._write, sound=lambda clip: str(EXAMPLES / f"{clip}.wav"))
         self._folder = TemporaryDirectory(prefix="speech2video-study-")  # goes with the server
         self._names: dict[tuple[str, str, bool], str] = {
             (clip.stem, method, silent): f"{secrets.token_hex(8)}.mp4"
@@ -104,8 +105,10 @@ class Videos:
 
     def make(self, clip: str) -> None:
         """Write all videos of a clip unless they are there."""
-        if self.path(clip, METHODS[-1], False).exists():  # the last one to be written
-            return
+        if not self.path(clip, METHODS[-1], False).exists():  # the last one to be written
+            self._work(clip)
+
+    def _write(self, clip: str) -> None:
         speech = EXAMPLES / f"{clip}.wav"
         sound = audio.load(speech)
         with TemporaryDirectory(prefix="speech2video-") as folder:

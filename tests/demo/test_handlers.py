@@ -183,6 +183,15 @@ def test_a_model_without_speakers_offers_comparing_alone(fake_model):
     assert needed == {"speech": False, "reference": False, "film": False}
 
 
+def test_every_argument_is_documented_as_tools_read_it(fake_model):
+    """By Gradio's own reader of docstrings, which its MCP server goes by."""
+    (endpoint,) = [f for f in page.build(fake_model).fns.values() if f.api_name == "generate"]
+    description, arguments, returned = gr.utils.get_function_description(endpoint.fn)
+    assert description.startswith("Make talking faces") and returned
+    assert {"speech", "reference", "film"} <= set(arguments)
+    assert "SSIM and PSNR" in arguments["film"]
+
+
 def test_examples_are_the_recordings_by_name(tmp_path, monkeypatch):
     for name in ("LICENCE.md", "angry_woman_german.wav"):
         (tmp_path / name).write_bytes(b"RIFF")
