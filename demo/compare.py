@@ -3,69 +3,91 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from demo import handlers
-from s2v_core import METHODS
-from s2v_core.audio import SAMPLE_RATE
+from demo import gpu, handlers
+from demo.jobs import Jobs, stop_with
+from demo.parts import hint, keep_path, offer_examples, speech_input
+from s2v_core import truth
 
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video
+    from s2v_core.syncnet import SyncNet
 
-EXAMPLES = Path(__file__).parent / "examples"
-
-HINT = (
+SPEECH = (
     f"Up to {handlers.MAX_SECONDS} seconds. The microphone needs your permission and an https page "
     "(or this very computer); without them, upload a file."
 )
-PORTRAIT = "Only SDFA looks at it; without one it animates a portrait that comes with the model."
+FILM = (
+    f"One face, from the front, up to {truth.LONGEST} seconds. Its sound drives the methods, its first "
+    "frame is the face that SDFA animates, and the real video is shown and measured beside them."
+)
+PORTRAIT = "Only SDFA looks at it. Without one it animates a portrait that comes with the model."
 SUBTITLES = {
-    "speech2video": "voice alone",
-    "sdfa": "voice + still face",
-    "s2f_sdfa": "voice alone, through Speech2Face",
+    "speech2video": "hears the voice, sees nothing",
+    "sdfa": "hears the voice, sees a still face",
+    "s2f_sdfa": "hears the voice, by way of Speech2Face",
+    "real": "what was filmed, cut to the face",
 }
-# Three voices a hair apart sound like an echo: only the first one is heard.
-PLAY_TOGETHER = """() => document.querySelectorAll('.result video').forEach((video, i) => {
-    video.currentTime = 0; video.muted = i > 0; video.play();
-})"""
+# Several voices a hair apart sound like an echo: only the first one is heard, and leads the others.
+PLAY_TOGETHER = """() => {
+    const videos = [...document.querySelectorAll('.result video')].filter(video => video.offsetParent);
+    if (videos.some(video => !video.paused)) return videos.forEach(video => video.pause());
+    const [lead, ...others] = videos;
+    videos.forEach((video, i) => { video.currentTime = 0; video.muted = i > 0; video.play(); });
+    lead.ontimeupdate = () => others.forEach(video => {
+        if (Math.abs(video.currentTime - lead.currentTime) > 0.08) video.currentTime = lead.currentTime;
+    });
+}"""
 
 
-def build(model: Speech2Video) -> None:
-    """Lay out the tab inside the open Blocks and connect its buttons to the model."""
-    with gr.Row():
-        with gr.Column():
-            speech = speech_input()
-            offer_examples(speech)
-        with gr.Column():
+def build(model: Speech2Video, syncnet: SyncNet | None, jobs: Jobs) -> gr.Audio:
+    """Lay out the tab inside the open Blocks, connect it to the model and return its speech box."""
+    with gr.Row(elem_classes="inputs"):
+        with gr.Column(scale=3, min_width=300):
+            speech, film = voice_inputs()
+        with gr.Column(scale=2, min_width=240):
             reference = reference_input()
-    with gr.Row():
+    with gr.Row(elem_classes="actions"):
         speak = gr.Button("Make them speak", variant="primary", scale=3, elem_id="speak")
-        stop = gr.Button("Stop", variant="stop", scale=1, elem_id="stop")
+        stop = gr.Button("Stop", scale=1, min_width=100, elem_id="stop")
     status = gr.Markdown(handlers.READY, elem_id="status")
     with gr.Row(elem_id="results"):
-        results = [result(method) for method in METHODS]
-    together = gr.Button("Play all together", size="sm", elem_id="together")
+        columns, videos, notes = zip(*map(result, handlers.PANELS), strict=True)
+    with gr.Row(elem_classes="aside"):
+        together = gr.Button("Play all together", size="sm", elem_id="together")
+        montage = gr.DownloadButton(
+            "Download side by side", size="sm", interactive=False, elem_id="montage"
+        )
 
-    videos, notes = zip(*results, strict=True)
-    connect(model, speak, stop, [speech, reference], [*videos, *notes, status])
+    outputs = [*videos, *notes, montage, status]
+    connect(model, syncnet, jobs, (speak, stop), [speech, reference, film], outputs)
+    one_of(speech, film, columns[-1])
     together.click(fn=None, js=PLAY_TOGETHER, api_visibility="private")
-
-
-def speech_input() -> gr.Audio:
-    """Add the microphone and upload box, with the hint that saves a puzzled visitor."""
-    speech = gr.Audio(
-        label="Your speech",
-        sources=["microphone", "upload"],
-        type="filepath",
-        buttons=["download"],
-        waveform_options=gr.WaveformOptions(sample_rate=SAMPLE_RATE),
-        elem_id="speech",
-    )
-    gr.Markdown(HINT, elem_classes="hint")
     return speech
+
+
+def voice_inputs() -> tuple[gr.Audio, gr.Video]:
+    """Add the two ways to give a voice: by itself, or in a video of its speaker."""
+    with gr.Tabs(elem_classes="ways"):
+        with gr.Tab("A voice"):
+            speech = speech_input("Your speech", "speech")
+            offer_examples(speech)
+            hint(SPEECH)
+        with gr.Tab("A talking video", render_children=True):
+            film = gr.Video(
+                label="Your talking video",
+                sources=["upload", "webcam"],
+                include_audio=True,
+                height=240,
+                buttons=[],
+                elem_id="film",
+            )
+            keep_path(film)
+            hint(FILM)
+    return speech, film
 
 
 def reference_input() -> gr.Image:
@@ -75,56 +97,95 @@ def reference_input() -> gr.Image:
         sources=["upload", "webcam"],
         type="filepath",
         height=210,
+        buttons=[],
         elem_id="reference",
     )
-    # Gradio would open the picture itself and fail in its own words; the model has plainer ones.
-    reference.preprocess = lambda picture: picture and picture.path
-    gr.Markdown(PORTRAIT, elem_classes="hint")
+    keep_path(reference)
+    hint(PORTRAIT)
     return reference
 
 
-def offer_examples(speech: gr.Audio) -> None:
-    """Offer every recording in the examples folder, named by its file."""
-    files = sorted(EXAMPLES.glob("*.wav"))
-    if files:
-        labels = [file.stem.replace("_", " ").capitalize() for file in files]
-        gr.Examples([[str(file)] for file in files], speech, example_labels=labels)
+def result(method: str) -> tuple[gr.Column, gr.Video, gr.Markdown]:
+    """Add one method's column: its name, its video and the lines with its numbers."""
+    real = method == handlers.REAL
+    with gr.Column(min_width=200, elem_classes="result", visible=not real) as column:
+        heading = f"### {handlers.NAMES[method]}\n{SUBTITLES[method]}"
+        gr.Markdown(heading, elem_classes="heading")
+        video = gr.Video(
+            show_label=False, buttons=["download"], height=360, interactive=False, elem_id=method
+        )
+        note = gr.Markdown(elem_classes="note")
+    return column, video, note
 
 
-def result(method: str) -> tuple[gr.Video, gr.Markdown]:
-    """Add one method's column: its name, its video and the line with its numbers."""
-    with gr.Column(min_width=260, elem_classes="result"):
-        gr.Markdown(f"### {handlers.NAMES[method]}\n{SUBTITLES[method]}", elem_classes="heading")
-        video = gr.Video(show_label=False, buttons=["download"], height=380, elem_id=method)
-        note = gr.Markdown(elem_classes="hint")
-    return video, note
+def one_of(speech: gr.Audio, film: gr.Video, column: gr.Column) -> None:
+    """Let the speech be one of the two, and show the real video's column for a film only."""
+    film.change(
+        lambda film: (gr.skip() if film is None else None, gr.Column(visible=film is not None)),
+        film,
+        [speech, column],
+        api_visibility="private",
+        show_progress="hidden",
+    )
+    speech.change(
+        lambda speech: gr.skip() if speech is None else None,
+        speech,
+        film,
+        api_visibility="private",
+        show_progress="hidden",
+    )
 
 
 def connect(
     model: Speech2Video,
-    speak: gr.Button,
-    stop: gr.Button,
-    inputs: list[gr.Audio | gr.Image],
-    outputs: list[gr.Video | gr.Markdown],
+    syncnet: SyncNet | None,
+    jobs: Jobs,
+    buttons: tuple[gr.Button, gr.Button],
+    inputs: list,
+    outputs: list,
 ) -> None:
     """Start the model with one button, as the API's /generate too, and stop it with the other."""
+    work = gpu.borrow(
+        handlers.Studio(model, syncnet).panels,
+        sound=lambda _folder, speech, _reference, film, *_: film or speech,
+    )
 
     def generate(
-        speech: str,
+        speech: str | None = None,
         reference: str | None = None,
+        film: str | None = None,
+        request: gr.Request | None = None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008  Gradio finds its bar by this default
-    ) -> Iterator[tuple[str | None, ...]]:
-        yield from handlers.generate(model, speech, reference, progress)
+    ) -> Iterator[tuple]:
+        """Make talking faces from a voice alone: Speech2Video, and SDFA and S2F+SDFA beside it.
 
+        Args:
+            speech: A recording of one voice, 0.3 to 60 seconds, any sound file.
+            reference: A picture of one face, for SDFA; without it, the model's own portrait.
+            film: A talking face, up to 30 s, instead of both: its sound, SDFA's face, SSIM and PSNR against it.
+
+        Returns:
+            The videos of Speech2Video, SDFA and S2F+SDFA, and the film cut to its face; a note on
+            each; one video of all side by side; a status line.
+        """
+        visitor = request and request.session_hash
+        yield from handlers.generate(work, jobs, visitor, speech, reference, film, progress)
+
+    speak, stop = buttons
     status = outputs[-1]
     running = speak.click(
         generate,
         inputs,
         outputs,
         api_name="generate",
-        api_description="Three talking faces (videos), a line about each, and a status line.",
         validator=handlers.check,
         concurrency_id="model",
         show_progress_on=status,  # a bar over every output would hide the videos already made
     )
-    stop.click(lambda: handlers.STOPPED, None, status, cancels=running, api_visibility="private")
+    stop_with(stop, running, status, jobs)
+    quietly = {"api_visibility": "private", "show_progress": "hidden"}
+    montage = outputs[-2]
+    speak.click(lambda: gr.DownloadButton(interactive=False), None, montage, **quietly)
+    running.then(
+        lambda path: gr.DownloadButton(interactive=bool(path)), montage, montage, **quietly
+    )

@@ -1,36 +1,62 @@
-"""What happens behind the buttons, in plain functions that know the page only by its values."""
+"""What happens behind the Compare tab's buttons, in plain functions that know the page only by its values."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import cv2
 import gradio as gr
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
 
-from s2v_core import METHODS, audio
+from demo.jobs import STOPPED, WORKING, Jobs, Report, StoppedError, in_words, reporter
+from s2v_core import METHODS, audio, montage, truth, video
 from s2v_core.errors import UserError
 
 if TYPE_CHECKING:
     from s2v_core.engine import Generation, Speech2Video
+    from s2v_core.syncnet import SyncNet
 
 MAX_SECONDS = 60
-NAMES = {"speech2video": "Speech2Video", "sdfa": "SDFA", "s2f_sdfa": "S2F+SDFA"}
+MAX_PIXELS = 50_000_000  # of a picture: decoded, this is 150 MB
+SYNC_SECONDS = 10  # of a clip that SyncNet looks at
+SHORTEST_SYNC = 25  # frames; in less it cannot look 15 frames to either side
+REAL = "real"
+PANELS = (*METHODS, REAL)
+NAMES = {"speech2video": "Speech2Video", "sdfa": "SDFA", "s2f_sdfa": "S2F+SDFA", REAL: "Your video"}
+REAL_COMMENT = "A visitor's own recording, cut to the face; not synthetic."
 
 READY = "Record, upload or choose some speech, then press the button."
-LISTENING = "Listening…"
-STOPPED = "Stopped. What was ready stays."
-BROKEN = "Something broke on the server; it is in its log. Another recording may work."
+ALL_READY = "All three are ready."
 
 
-def check(speech: str | None, reference: str | None = None) -> list[dict]:
-    """Refuse unusable speech in words, before it takes a place in the queue."""
-    problem = speech_problem(speech)
-    return [gr.validate(not problem, problem), gr.validate(True, "")]
+class Panel(NamedTuple):
+    """One video that is done, with the line under it; without a line it is the side-by-side one."""
+
+    name: str
+    path: str
+    note: str = ""
 
 
-def speech_problem(speech: str | None) -> str:
+Work = Callable[[Path, str, str | None, str | None, gr.Progress], Iterator[Panel]]
+
+
+def check(speech: str | None, reference: str | None = None, film: str | None = None) -> list[dict]:
+    """Refuse unusable input in words, before it takes a place in the queue."""
+    sound, longest = (film, truth.LONGEST) if film else (speech, MAX_SECONDS)
+    problem = speech_problem(sound, longest)
+    return [
+        gr.validate(bool(film) or not problem, problem),
+        gr.validate(not (wrong := picture_problem(reference)), wrong),
+        gr.validate(not film or not problem, problem),
+    ]
+
+
+def speech_problem(speech: str | None, longest: float = MAX_SECONDS) -> str:
     """Say why the model cannot use this recording; nothing if it can."""
     if speech is None:
         return "Record some speech first, upload a file or take an example."
@@ -38,57 +64,184 @@ def speech_problem(speech: str | None) -> str:
         seconds = len(audio.load(speech)) / audio.SAMPLE_RATE
     except UserError as error:
         return str(error)
-    if seconds > MAX_SECONDS:
-        return f"This is {seconds:.0f} seconds long; at most {MAX_SECONDS} here. Trim it, please."
+    if seconds > longest:
+        return f"This is {seconds:.0f} seconds long; at most {longest} here. Trim it, please."
     return ""
 
 
-def generate(
-    model: Speech2Video, speech: str, reference: str | None, progress: gr.Progress
-) -> Iterator[tuple[str | None, ...]]:
-    """Yield three videos, three notes and the status, again each time a method is done.
-
-    The request's own folder goes when the videos have been handed over: Gradio copies each
-    into its cache as it is yielded, and cleans that cache by age.
-    """
-    videos: list[str | None] = [None] * len(METHODS)
-    notes = [""] * len(METHODS)
-    yield *videos, *notes, LISTENING
+def picture_problem(reference: str | None) -> str:
+    """Say why a picture is too large to open; what else may be wrong with it the model tells better."""
     try:
-        with TemporaryDirectory(prefix="speech2video-") as folder:
-            made = model.generate_each(
-                speech, Path(folder), reference=reference, progress=reporter(progress)
-            )
-            for done, result in enumerate(made, start=1):
-                place = METHODS.index(result.method)
-                videos[place], notes[place] = str(result.path), describe(result)
-                yield *videos, *notes, how_far(done)
-    except Exception as error:
-        expected = isinstance(error, UserError)
-        words = str(error) if expected else BROKEN
-        yield *videos, *notes, words  # stays on the page when the notice is gone
-        raise gr.Error(words, print_exception=not expected) from error
+        width, height = Image.open(reference).size if reference else (0, 0)
+    except (UnidentifiedImageError, OSError):
+        return ""
+    except Image.DecompressionBombError:
+        width, height = MAX_PIXELS, MAX_PIXELS
+    too_large = width * height > MAX_PIXELS
+    return "This picture has too many pixels; give one below 50 megapixels." if too_large else ""
 
 
-def reporter(progress: gr.Progress) -> Callable[[str, int, int], None]:
-    """Turn the model's progress reports into Gradio's bar."""
+def generate(
+    work: Work,
+    jobs: Jobs,
+    visitor: str | None,
+    speech: str | None,
+    reference: str | None,
+    film: str | None,
+    progress: gr.Progress,
+) -> Iterator[tuple]:
+    """Yield four videos, four notes, the side-by-side file and the status, whenever one is done."""
+    shown = Shown()
+    yield shown.values(WORKING)
+    try:
+        with in_words(), jobs.begin(visitor) as folder:
+            for panel in work(folder, speech, reference, film, progress):
+                shown.add(panel)
+                yield shown.values()
+    except StoppedError:
+        yield shown.values(STOPPED)
+    except gr.Error as error:
+        yield shown.values(error.message)  # stays on the page when the notice is gone
+        raise
 
-    def report(method: str, done: int, total: int) -> None:
-        progress((done, total), desc=NAMES[method], unit="frames")
 
-    return report
+class Shown:
+    """What the page shows of one run so far."""
+
+    def __init__(self) -> None:
+        self.panels: dict[str, Panel] = {}
+        self.together: str | None = None
+
+    def add(self, panel: Panel) -> None:
+        """Take in what has just been made."""
+        if panel.note:
+            self.panels[panel.name] = panel
+        else:
+            self.together = panel.path
+
+    def values(self, status: str = "") -> tuple:
+        """Return the outputs' values, in their order."""
+        empty = Panel("", None)
+        panels = [self.panels.get(name, empty) for name in PANELS]
+        return (
+            *[panel.path for panel in panels],
+            *[panel.note for panel in panels],
+            self.together,
+            status or self.how_far(),
+        )
+
+    def how_far(self) -> str:
+        """Put into words how many of the methods are done."""
+        done = [method for method in METHODS if method in self.panels]
+        if len(done) == len(METHODS):
+            return ALL_READY
+        return f"{len(done)} of {len(METHODS)} ready; {NAMES[METHODS[len(done)]]} is next…"
+
+
+@dataclass
+class Studio:
+    """Makes all panels of one run with a model, and with SyncNet if there is one."""
+
+    model: Speech2Video
+    syncnet: SyncNet | None = None
+
+    def panels(
+        self,
+        folder: Path,
+        speech: str | None,
+        reference: str | None,
+        film: str | None,
+        progress: gr.Progress,
+    ) -> Iterator[Panel]:
+        """Yield each video as soon as it is written: the real one, the methods', all side by side."""
+        report = reporter(folder, progress, NAMES)
+        with in_words():
+            waveform = audio.load(film or speech)
+            real = None
+            if film:
+                real, reference = self.read(Path(film), folder)
+                yield self.real_panel(folder, real, waveform)
+            videos = {}
+            for result, frames in self.made(folder, film or speech, reference, report, real):
+                videos[result.method] = result.path
+                notes = [describe(result), nearness(real, frames), self.synced(frames, waveform)]
+                yield Panel(result.method, str(result.path), lines(notes))
+            yield self.together(folder, videos, real, waveform)
+
+    def read(self, film: Path, folder: Path) -> tuple[np.ndarray, str]:
+        """Return a film's aligned frames, and the file of its first frame, which SDFA animates."""
+        size = self.model.config.height, self.model.config.width
+        real = truth.read(film, self.model.networks["landmarks"].cpu(), self.model.fps, *size)
+        first = folder / "the first frame.png"
+        cv2.imwrite(str(first), cv2.cvtColor(real.first, cv2.COLOR_RGB2BGR))
+        return real.frames, str(first)
+
+    def real_panel(self, folder: Path, real: np.ndarray, waveform: torch.Tensor) -> Panel:
+        """Write the visitor's own video, cut to the face as the others are."""
+        path = folder / "real.mp4"
+        video.write(path, real, len(real), self.model.fps, waveform, comment=REAL_COMMENT)
+        notes = [f"{len(real)} frames, cut to the face", self.synced(real, waveform)]
+        return Panel(REAL, str(path), lines(notes))
+
+    def made(
+        self,
+        folder: Path,
+        speech: str,
+        reference: str | None,
+        report: Report,
+        real: np.ndarray | None,
+    ) -> Iterator[tuple[Generation, np.ndarray | None]]:
+        """Yield every method's video, and its unlabelled frames where something scores them."""
+        kept: list[np.ndarray] = []
+        scored = real is not None or self.syncnet is not None
+        for result in self.model.generate_each(
+            speech,
+            folder,
+            reference=reference,
+            progress=report,
+            watch=(lambda _, frame: kept.append(frame)) if scored else None,
+        ):
+            yield result, np.stack(kept) if scored else None
+            kept.clear()
+
+    def synced(self, frames: np.ndarray | None, waveform: torch.Tensor) -> str:
+        """Put SyncNet's verdict on a clip's beginning into a line, if there is a SyncNet."""
+        if self.syncnet is None or len(frames) < SHORTEST_SYNC:
+            return ""
+        pictures = torch.from_numpy(frames[: SYNC_SECONDS * self.model.fps])
+        sync = self.syncnet.score(pictures.permute(0, 3, 1, 2) / 127.5 - 1, waveform)
+        return f"AV confidence {sync.confidence:.2f} · offset {sync.offset} frames"
+
+    def together(
+        self,
+        folder: Path,
+        videos: dict[str, Path],
+        real: np.ndarray | None,
+        waveform: torch.Tensor,
+    ) -> Panel:
+        """Write all videos side by side into one file."""
+        panels = {NAMES[method]: video.read(path) for method, path in videos.items()}
+        if real is not None:
+            panels[NAMES[REAL]] = real
+        path = folder / "speech2video-side-by-side.mp4"
+        n_frames = audio.frame_count(len(waveform), self.model.fps)
+        montage.write(path, panels, n_frames, self.model.fps, waveform)
+        return Panel("together", str(path))
 
 
 def describe(result: Generation) -> str:
     """Put one video's numbers into a line."""
-    return (
-        f"took {result.seconds:.1f} s · {result.frames} frames at {result.fps} fps · "
-        f"real-time factor {result.realtime_factor:.2f}"
-    )
+    return f"took {result.seconds:.1f} s · real-time factor {result.realtime_factor:.2f}"
 
 
-def how_far(done: int) -> str:
-    """Put into words how many of the methods are done."""
-    if done == len(METHODS):
-        return "All three are ready."
-    return f"{done} of {len(METHODS)} ready; {NAMES[METHODS[done]]} is next…"
+def nearness(real: np.ndarray | None, frames: np.ndarray | None) -> str:
+    """Put how near a video is to the real one into a line, if there is a real one."""
+    if real is None:
+        return ""
+    near = truth.scores(real, frames)
+    return f"SSIM {near['ssim']:.3f} · PSNR {near['psnr']:.1f} dB"
+
+
+def lines(notes: list[str]) -> str:
+    """Return Markdown with each note that is not empty on a line of its own."""
+    return "  \n".join(filter(None, notes))

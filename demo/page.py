@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from demo import compare
+from demo import compare, heard, mix, parts, study
+from demo.jobs import Jobs
+from s2v_core import hearing
+from s2v_core.observed import Observed
 
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video
@@ -18,17 +21,32 @@ MAX_WAITING = 20  # visitors in the queue before the page says that it is full
 
 TITLE = """
 # Speech2Video
-Speak, and see a face that says it: who is speaking and how they feel come from the voice alone.
+Speak, and see a face that says it. Who is speaking and how they feel come from the voice alone.
+"""
+
+CONSENT = """
+Use voices and faces of people who agreed to it. Every picture is marked as synthetic; please do not
+pass it off as a recording. What you give and what is made of it is deleted after about an hour.
 """
 
 ABOUT = """
-**These faces are synthetic** and every frame is labelled so. The model was trained on rendered
-avatars speaking emotional German and plain English (the EmoDB and GRID recordings): any other
-language, microphone or face is new to it. Its pictures are 96 x 128 pixels, stretched here. A
-real-time factor below 1 means that the video was made faster than the speech takes.
+### What this is
+A re-implementation of **Speech2Video** (Si et al., Interspeech 2021,
+[arXiv 2107.04806](https://arxiv.org/abs/2107.04806)) with the two methods that its authors compare it
+with. The model was trained on rendered avatars speaking emotional German and plain English (the EmoDB
+and GRID recordings): any other language, microphone or face is new to it. It cannot invent your face:
+it recalls the one whose voice is nearest to yours. Pictures are 96 x 128 pixels, stretched here.
 
-**Recordings are not kept.** What you record or upload, and the videos made from it, are deleted
-from this machine after about an hour.
+### What the numbers say
+**Real-time factor:** time taken for each second of speech; below 1 is faster than speaking.
+**SSIM** (up to 1) and **PSNR** (dB): likeness to the real video, frame by frame; higher is nearer.
+**AV confidence** and **offset:** how surely lips and voice fit, and by how many frames they are apart,
+as SyncNet judges it.
+
+### What happens to your voice
+Recordings and videos stay on this server for about an hour and are then deleted; nobody else is shown
+them, and your browser keeps no history of them. The study stores answers only: no voice, no name, no
+address.
 """
 
 
@@ -39,21 +57,73 @@ def build(model: Speech2Video) -> gr.Blocks:
         analytics_enabled=False,
         delete_cache=(CHECK_CACHE_EVERY, FORGET_AFTER),
     )
+    jobs, syncnet, observed = Jobs(), hearing.load_syncnet(model), Observed.of(model)
     with page:
-        gr.Markdown(TITLE)
-        compare.build(model)
-        gr.Markdown(ABOUT)
+        gr.Markdown(TITLE, elem_id="title")
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Compare"):
+                speech = compare.build(model, syncnet, jobs)
+            if observed:
+                with gr.Tab("Mix") as tab:
+                    mix.build(model, observed, jobs, tab)
+                with gr.Tab("What it heard") as tab:
+                    same_speech(tab, speech, heard.build(model, observed, syncnet, jobs))
+            with gr.Tab("Study"):
+                study.build(model)
+            with gr.Tab("About"):
+                gr.Markdown(ABOUT, elem_classes="prose")
+        gr.Markdown(CONSENT, elem_id="consent")
         gr.Markdown(f"Model **{model.name}**, running on **{model.device}**.", elem_id="model")
+        page.unload(jobs.leave)
     return page.queue(max_size=MAX_WAITING)
+
+
+def same_speech(tab: gr.Tab, speech: gr.Audio, box: gr.Audio) -> None:
+    """Take the Compare tab's speech along into an empty speech box when ``tab`` is opened."""
+    tab.select(
+        lambda there, here: gr.skip() if here else there,
+        [speech, box],
+        box,
+        api_visibility="private",
+        show_progress="hidden",
+    )
 
 
 def settings() -> dict[str, Any]:
     """What `launch` needs for this page, wherever it is served."""
     return {
-        "theme": gr.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+        "theme": theme(),
         "css_paths": HERE / "page.css",
-        "allowed_paths": [str(compare.EXAMPLES)],
+        "allowed_paths": [str(parts.EXAMPLES)],
         "max_file_size": "30mb",
         "run_history": False,  # a voice should not stay in the browser either
         "footer_links": ["api", "settings"],
     }
+
+
+def theme() -> gr.themes.Base:
+    """Return calm colours, one accent, and the visitor's own fonts, so that nothing is fetched."""
+    return gr.themes.Base(
+        primary_hue="teal",
+        neutral_hue="stone",
+        radius_size="lg",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    ).set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+        block_border_width="1px",
+        block_shadow="none",
+        color_accent="*primary_700",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_400",
+        block_label_background_fill="transparent",
+        block_label_border_width="0px",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_text_color="white",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_500",
+    )

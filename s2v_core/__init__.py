@@ -25,3 +25,13 @@ def load(model: str | Path = "checkpoints/avatars", device: str = "auto") -> Spe
     from s2v_core.engine import Speech2Video  # torch is slow to import: only when it is needed
 
     return Speech2Video.load(model, device)
+
+
+def from_pretrained(repo: str, revision: str, device: str = "auto") -> Speech2Video:
+    """Load a model set from the Hugging Face Hub at ``revision``: a commit, a tag or a branch.
+
+    ``python -m s2v_core publish`` puts one there. Raises CheckpointError when it cannot be had.
+    """
+    from s2v_core import hub
+
+    return load(hub.fetch(repo, revision), device)

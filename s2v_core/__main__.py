@@ -1,4 +1,4 @@
-"""The command line: ``python -m s2v_core`` with ``generate``, ``record`` or ``live``."""
+"""The command line: ``python -m s2v_core`` with ``generate``, ``record``, ``live`` or ``publish``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import s2v_core
-from s2v_core import batch
+from s2v_core import batch, hub
 from s2v_core.errors import AudioError, UserError
 
 if TYPE_CHECKING:
@@ -34,6 +34,12 @@ GENERATE_EXAMPLES = """examples:
 Each video is DIR/<name of the speech>.<method>.mp4, and one line of JSON on stdout tells of it.
 A file that cannot be used is told on stderr and passed; the count comes last.
 Exit status: 0 all done, 2 something to mend (a file was passed, too), 130 interrupted.
+"""
+PUBLISH_EXAMPLES = """examples:
+  python -m s2v_core publish --repo you/speech2video --dry-run
+  python -m s2v_core publish --repo you/speech2video
+
+Log in first with: hf auth login. Load it again with --model you/speech2video@REVISION.
 """
 RECORD_EXAMPLES = """examples:
   python -m s2v_core record --out me.wav
@@ -67,10 +73,11 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="{generate,record,live}")
+    commands = parser.add_subparsers(required=True, metavar="{generate,record,live,publish}")
     _add_generate(commands)
     _add_record(commands)
     _add_live(commands)
+    _add_publish(commands)
     return parser
 
 
@@ -79,7 +86,7 @@ def generate(arguments: argparse.Namespace) -> int:
     jobs = batch.plan(arguments.speech, arguments.out, arguments.methods, arguments.resume)
     wanted = len(jobs) * len(set(arguments.methods))
     to_make = sum(len(job.methods) for job in jobs)
-    model = s2v_core.load(arguments.model, arguments.device) if to_make else None
+    model = located(arguments) if to_make else None
     made = bad = 0
     for job in jobs:
         try:
@@ -131,12 +138,28 @@ def live(arguments: argparse.Namespace) -> int:
 
     torch.set_num_threads(1)  # one keeps up, and several wait for each other on a busy machine
     with window("Speech2Video") as show:
-        model = s2v_core.load(arguments.model, arguments.device)
+        model = located(arguments)
         still = model.still(arguments.reference) if arguments.method == "sdfa" else None
         delays = run(model.stream(arguments.method, still), audio.listen(model.fps), show)
     delay = round(sorted(delays)[len(delays) // 2], 3) if delays else None
     tell({"method": arguments.method, "frames": len(delays), "delay": delay})
     return 0
+
+
+def publish(arguments: argparse.Namespace) -> int:
+    """Upload a model set to the Hub, or with ``dry_run`` tell which files would go."""
+    if arguments.dry_run:
+        for name in [*hub.files(arguments.model), "README.md"]:
+            print(name)
+        return 0
+    commit = hub.publish(arguments.model, arguments.repo, arguments.private)
+    tell({"repo": arguments.repo, "revision": commit})
+    return 0
+
+
+def located(arguments: argparse.Namespace) -> Speech2Video:
+    """Load the model set that ``--model`` names, from a folder or the Hub, on ``--device``."""
+    return s2v_core.load(hub.located(arguments.model), arguments.device)
 
 
 @contextmanager
@@ -246,14 +269,34 @@ def _add_live(commands: argparse._SubParsersAction) -> None:
     _add_model(parser)
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
+def _add_publish(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "publish",
+        help="upload a model set to the Hugging Face Hub",
+        epilog=PUBLISH_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=publish)
     add = parser.add_argument
+    add("--repo", required=True, metavar="USER/NAME", help="repository; made if it is not there")
     add(
         "--model",
         type=Path,
         default=Path("checkpoints/avatars"),
         metavar="DIR",
-        help="folder of a model set (default: %(default)s)",
+        help="folder of the model set (default: %(default)s)",
+    )
+    add("--private", action="store_true", help="make the repository a private one")
+    add("--dry-run", action="store_true", help="only list the files that would go")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--model",
+        default="checkpoints/avatars",
+        metavar="DIR",
+        help="folder of a model set, or USER/NAME@REVISION on the Hub (default: %(default)s)",
     )
     add(
         "--reference",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +38,7 @@ NETWORKS = {
 }
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]  # method, frames done, frames in all
+Watch = Callable[[str, np.ndarray], None]  # method, a frame (H, W, 3) uint8 before it is labelled
 
 
 @dataclass(frozen=True)
@@ -91,18 +93,20 @@ class Speech2Video:
         reference: str | Path | None = None,
         label: bool = True,
         progress: Progress | None = None,
+        watch: Watch | None = None,
     ) -> Iterator[Generation]:
         """Yield a Generation for each method as soon as ``out/<stem>.<method>.mp4`` is written.
 
         ``reference`` is SDFA's still face, by default the portrait that comes with the model;
-        ``label`` marks every frame as synthetic. Raises AudioError or FaceError before anything is
+        ``label`` marks every frame as synthetic; ``watch`` is shown every frame without the mark.
+        Raises AudioError or FaceError before anything is
         written, OutputError when ``out`` cannot be written.
         """
         with audio.opened(speech) as heard:
             still = self.still(reference) if "sdfa" in methods else None
             for method in methods:
                 path = Path(out) / f"{Path(speech).stem}.{method}.mp4"
-                yield self._write(method, heard, still, path, label, progress)
+                yield self._write(method, heard, still, path, label, progress, watch)
 
     def still(self, reference: str | Path | None) -> Still:
         """Return the aligned face of ``reference``, or of the model's own portrait."""
@@ -177,16 +181,21 @@ class Speech2Video:
         path: Path,
         label: bool,
         progress: Progress | None,
+        watch: Watch | None,
     ) -> Generation:
         began = time.perf_counter()
         n_frames = audio.frame_count(len(speech), self.fps)
-        pictures = self._drawn(
-            self._method(name, still), speech, lambda frames: to_pictures(frames, label)
+        marked = label and watch is None  # by the threads that draw, unless somebody looks before
+        chunks = self._drawn(
+            self._method(name, still), speech, lambda frames: to_pictures(frames, marked)
         )
+        pictures = chain.from_iterable(chunks)
+        if watch:
+            pictures = _watched(pictures, partial(watch, name), label)
         report = (lambda done, total: progress(name, done, total)) if progress else None
         video.write(
             path,
-            chain.from_iterable(pictures),
+            pictures,
             n_frames,
             self.fps,
             speech,
@@ -211,6 +220,14 @@ class Speech2Video:
         """
         students = self.networks["students"]
         return students.recollect(*students(speech if students.hears_speech else context))
+
+
+def _watched(
+    pictures: Iterator[np.ndarray], watch: Callable[[np.ndarray], None], label: bool
+) -> Iterator[np.ndarray]:
+    for picture in pictures:
+        watch(picture)
+        yield video.draw_label(picture) if label else picture
 
 
 def pick_device(name: str) -> torch.device:

@@ -69,13 +69,17 @@ class SyncNet(nn.Module):
 
         At least 6 frames. Distances to zero vectors beyond both ends count, as in the published script.
         """
+        return verdict(*self.embed(frames, speech))
+
+    @torch.inference_mode()
+    def embed(self, frames: Tensor, speech: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the embeddings (N - 5, feature) of lips and voice, a pair each frame, see ``score``."""
         device = next(self.parameters()).device
         n = min(len(frames), len(speech) * FPS // SAMPLE_RATE) - FRAMES
         pictures = framed(frames[: n + FRAMES].to(device), self.config.size)
         clips = pictures.unfold(0, FRAMES, 1)[:n].permute(0, 1, 4, 2, 3)  # (n, 3, 5, size, size)
         lips = torch.cat([self.lips(part) for part in clips.split(16)])
-        voice = self.voice(windows(cepstra(speech), np.arange(n)).to(device))
-        return verdict(lips, voice)
+        return lips, self.voice(windows(cepstra(speech), np.arange(n)).to(device))
 
 
 def read_published(path: Path) -> SyncNet:
@@ -94,11 +98,16 @@ def read_published(path: Path) -> SyncNet:
 
 def verdict(lips: Tensor, voice: Tensor) -> SyncScore:
     """Return the published score of embeddings ``lips`` and ``voice (P, D)`` of the same moments."""
-    padded = F.pad(voice, (0, 0, SHIFT, SHIFT))
-    shifted = padded.unfold(0, 2 * SHIFT + 1, 1).transpose(1, 2)  # (P, 31, D)
-    means = F.pairwise_distance(lips[:, None], shifted).mean(0)
+    means = distances(lips, voice).mean(0)
     least, place = means.min(0)
     return SyncScore(SHIFT - int(place), (means.median() - least).item(), least.item())
+
+
+def distances(lips: Tensor, voice: Tensor) -> Tensor:
+    """Return how far ``lips (P, D)`` are from ``voice (P, D)`` at every offset looked for: (P, 31)."""
+    padded = F.pad(voice, (0, 0, SHIFT, SHIFT))
+    shifted = padded.unfold(0, 2 * SHIFT + 1, 1).transpose(1, 2)  # (P, 31, D)
+    return F.pairwise_distance(lips[:, None], shifted)
 
 
 def framed(frames: Tensor, size: int) -> Tensor:

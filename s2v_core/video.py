@@ -42,12 +42,14 @@ def write(
     audio: Tensor | Speech,
     *,
     title: str = "",
+    comment: str = COMMENT,
     progress: Progress | None = None,
 ) -> None:
     """Write the first ``n_frames`` frames and the speech as H.264 + AAC mp4, whole or not at all.
 
     ``frames`` are uint8 (H, W, 3), RGB, of even H and W, taken one at a time; ``audio`` (T,) is
-    at 16 kHz in [-1, 1] and is cut, or filled with silence, to the frames' length.
+    at 16 kHz in [-1, 1] and is cut, or filled with silence, to the frames' length. ``title`` and
+    ``comment`` are the file's metadata.
     Raises OutputError when the file cannot be written, ValueError for wrong or too few frames.
     """
     path = Path(path).absolute()
@@ -57,7 +59,8 @@ def write(
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".video-") as folder:
             sound, part = Path(folder, "sound.wav"), Path(folder, "video.mp4")
             save_audio(sound, _fit(audio.split(PIECE), sample_count(n_frames, fps)))
-            _encode(part, _on_demand(frames, n_frames, fps, progress), n_frames, fps, sound, title)
+            tags = ["-metadata", f"title={title}", "-metadata", f"comment={comment}"]
+            _encode(part, _on_demand(frames, n_frames, fps, progress), n_frames, fps, sound, tags)
             _check_whole(part, n_frames)
             part.replace(path)
     except (OSError, OutputError) as error:
@@ -154,11 +157,10 @@ def _encode(
     n_frames: int,
     fps: int,
     sound: Path,
-    title: str,
+    tags: list[str],
 ) -> None:
     # Half a frame more, since moviepy rounds the count of frames down.
     clip = VideoClip(frame_at, duration=(n_frames + 0.5) / fps)
-    tags = ["-metadata", f"title={title}", "-metadata", f"comment={COMMENT}"]
     clip.write_videofile(
         str(path),
         fps=fps,

@@ -1,10 +1,16 @@
-"""What several tests share: tones, ffmpeg for other formats, real clips, and a look at gradients."""
+"""What several tests share: tones, ffmpeg for other formats, real clips, a look at gradients, a Hub."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import os
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -71,3 +77,127 @@ def without_gradient() -> Callable[..., list[str]]:
         ]
 
     return names
+
+
+@dataclass
+class HubStandIn:
+    """The part of the Hugging Face Hub's HTTP API that uploads and downloads use, in memory."""
+
+    url: str = ""
+    repos: dict[str, dict[str, bytes]] = field(default_factory=dict)  # "models/a/b": files
+    created: list[dict] = field(default_factory=list)
+    variables: list[dict] = field(default_factory=list)
+    large: dict[str, bytes] = field(default_factory=dict)  # by sha256, as LFS keeps them
+    refuse: int = 0  # a status to answer everything with
+    commit: str = "0123456789abcdef0123456789abcdef01234567"
+
+    def post(self, path: str, body: bytes) -> dict:
+        if path == "/api/repos/create":
+            self.created.append(asked := json.loads(body))
+            kind, name = (
+                asked.get("type", "model") + "s",
+                f"{asked['organization']}/{asked['name']}",
+            )
+            self.repos.setdefault(f"{kind}/{name}", {})
+            return {"url": f"{self.url}/{'spaces/' * (kind == 'spaces')}{name}"}
+        if path == "/api/validate-yaml":
+            return {"errors": [], "warnings": []}
+        if path.endswith("/variables"):
+            self.variables.append(json.loads(body))
+            return {}
+        if path.endswith("/objects/batch"):
+            return {"objects": [self.lfs(asked) for asked in json.loads(body)["objects"]]}
+        if "/preupload/" in path:
+            names = [file["path"] for file in json.loads(body)["files"]]
+            modes = [
+                "lfs" if name.endswith((".safetensors", ".png")) else "regular" for name in names
+            ]
+            pairs = zip(names, modes, strict=True)
+            return {
+                "files": [{"path": n, "uploadMode": m, "shouldIgnore": False} for n, m in pairs]
+            }
+        return self.commits(path.removeprefix("/api/").split("/commit/")[0], body)
+
+    def lfs(self, asked: dict) -> dict:
+        upload = {"href": f"{self.url}/upload/{asked['oid']}", "header": {}}
+        return {**asked, "actions": {"upload": upload}}
+
+    def commits(self, repo: str, body: bytes) -> dict:
+        for line in map(json.loads, body.splitlines()):
+            value = line["value"]
+            if line["key"] == "file":
+                self.repos[repo][value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                self.repos[repo][value["path"]] = self.large[value["oid"]]
+        return {"commitUrl": f"{self.url}/{repo}/commit/{self.commit}", "commitOid": self.commit}
+
+    def entry(self, name: str, content: bytes) -> dict:
+        oid = hashlib.sha1(content).hexdigest()
+        return {"type": "file", "path": name, "size": len(content), "oid": oid}
+
+    def get(self, path: str) -> dict | list | bytes | None:
+        if "/resolve/" in path:
+            repo, _, file = path[1:].partition("/resolve/")
+            return self.repos.get(f"models/{repo}", {}).get(file.split("/", 1)[1])
+        if "/tree/" in path:
+            files = self.repos.get(path.removeprefix("/api/").partition("/tree/")[0], {})
+            return [self.entry(name, content) for name, content in files.items()]
+        if "/revision/" in path:
+            repo, _, revision = path.removeprefix("/api/").partition("/revision/")
+            if repo not in self.repos or revision not in (self.commit, "main"):
+                return None
+            files = [{"rfilename": name} for name in self.repos[repo]]
+            return {"id": repo.removeprefix("models/"), "sha": self.commit, "siblings": files}
+        return None
+
+
+@pytest.fixture
+def hub_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStandIn]:
+    """A Hub of one's own on this machine; nothing is asked of the real one, nothing is cached."""
+    import huggingface_hub.constants as constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    hub = HubStandIn()
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self, result: dict | list | bytes | None, body: bool = True) -> None:
+            status = hub.refuse or (404 if result is None else 200)
+            plain = result if isinstance(result, bytes) else json.dumps(result or {}).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(plain)))
+            self.send_header("Content-Type", "application/json")
+            self.send_header("X-Repo-Commit", hub.commit)
+            if status == 404:
+                known = any(f"/{repo}/" in self.path for repo in hub.repos)
+                self.send_header("X-Error-Code", "RevisionNotFound" if known else "RepoNotFound")
+            self.send_header("ETag", f'"{hashlib.sha256(plain).hexdigest()}"')
+            self.end_headers()
+            if body:
+                self.wfile.write(plain)
+
+        def body(self) -> bytes:
+            return self.rfile.read(int(self.headers["Content-Length"] or 0))
+
+        def do_POST(self) -> None:
+            self.answer(hub.post(self.path, self.body()) if not hub.refuse else {})
+
+        def do_PUT(self) -> None:
+            hub.large[self.path.rpartition("/")[2]] = self.body()
+            self.answer({})
+
+        def do_GET(self) -> None:
+            self.answer(hub.get(self.path.split("?")[0]))
+
+        def do_HEAD(self) -> None:
+            self.answer(hub.get(self.path.split("?")[0]), body=False)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    hub.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield hub
+    server.shutdown()
+    server.server_close()

@@ -16,7 +16,9 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.nn import functional as F
 
+from s2v_core import observed
 from s2v_core.cpc import HOP, STEPS_PER_SECOND
+from s2v_core.observed import Remembered
 from s2v_core.students import Students, StudentsConfig, unit
 from training import features, losses, settings
 from training.data import Clips
@@ -170,7 +172,10 @@ def main(args: argparse.Namespace) -> None:
         return
     run(trainer, accelerator, args.run / "stage1", report=report, report_every=epoch)
     students = trainer.updates.learnt
-    export(accelerator, args.run / "export" / "students", students, students.config)
+    folder = args.run / "export" / "students"
+    export(accelerator, folder, students, students.config)
+    if config.memory and accelerator.is_main_process:
+        observed.write(folder, (Remembered(r.actor, r.sex, r.emotion) for r in train.rows))
     accelerator.print("stage 1 on validation clips:", report())
 
 

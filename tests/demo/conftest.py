@@ -5,25 +5,34 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+import torch
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import s2v_core
 from app import CHECKPOINT
-from demo import compare, page
-from s2v_core.engine import Generation
+from demo import page, parts
+from s2v_core import video
+from s2v_core.engine import Generation, Speech2Video
+
+FPS, FRAMES = 25, 4
 
 
 @dataclass
 class FakeModel:
-    """Answers as the engine does, at once, with files that are no videos; or raises its error."""
+    """Answers as the engine does, at once, with tiny grey videos; or raises its error."""
 
     error: Exception | None = None
     name: str = "fake"
     device: str = "cpu"
+    fps: int = FPS
+    portrait: Path = Path("nowhere/portrait.png")  # beside it nothing: no speakers, no SyncNet
+    asked: list[tuple] = field(default_factory=list)
 
     def generate_each(
         self,
@@ -31,14 +40,21 @@ class FakeModel:
         out: Path,
         reference: str | None = None,
         progress: Callable[[str, int, int], None] | None = None,
+        watch: Callable[[str, np.ndarray], None] | None = None,
     ) -> Iterator[Generation]:
-        for method in s2v_core.METHODS:
+        self.asked.append((str(speech), reference))
+        for level, method in enumerate(s2v_core.METHODS, start=1):
             if self.error:
                 raise self.error
-            progress(method, 1, 2)
-            path = out / f"{method}.mp4"
-            path.write_text(f"{method} of {speech} and {reference}")
-            yield Generation(method, path, 50, 25, 1.5, 0.75)
+            if progress:
+                progress(method, 1, 2)
+            path = Path(out) / f"{method}.mp4"
+            frames = [np.full((32, 24, 3), 60 * level, np.uint8)] * FRAMES
+            if watch:
+                for frame in frames:
+                    watch(method, frame)
+            video.write(path, frames, FRAMES, FPS, torch.zeros(2560))
+            yield Generation(method, path, FRAMES, FPS, 1.5, 0.75)
 
 
 @pytest.fixture
@@ -46,10 +62,38 @@ def fake_model() -> FakeModel:
     return FakeModel()
 
 
+@pytest.fixture
+def sound(tmp_path: Path) -> Callable[..., str]:
+    """Write a tone of so many seconds and return its path."""
+
+    def write(seconds: float, level: float = 0.3, name: str = "sound") -> str:
+        t = np.arange(round(seconds * 16_000)) / 16_000
+        path = tmp_path / f"{name}.wav"
+        soundfile.write(path, level * np.sin(2 * np.pi * 220 * t), 16_000)
+        return str(path)
+
+    return write
+
+
+class Bar:
+    """A progress bar that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple] = []
+
+    def __call__(self, progress: tuple[int, int], desc: str, unit: str) -> None:
+        self.seen.append((desc, *progress, unit))
+
+
+@pytest.fixture
+def bar() -> Bar:
+    return Bar()
+
+
 @pytest.fixture(scope="session")
 def speech() -> Path:
     """The shortest of the page's own examples: real speech."""
-    return min(compare.EXAMPLES.glob("*.wav"), key=lambda file: file.stat().st_size)
+    return min(parts.EXAMPLES.glob("*.wav"), key=lambda file: file.stat().st_size)
 
 
 @pytest.fixture(scope="session")
@@ -60,12 +104,27 @@ def not_audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of the study's answers on the real server."""
+    return tmp_path_factory.mktemp("study") / "answers.jsonl"
+
+
+@pytest.fixture(scope="session")
+def model() -> Speech2Video:
+    """The shipped model, loaded once for all."""
+    return s2v_core.load(CHECKPOINT, "cpu")
+
+
+@pytest.fixture(scope="session")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, answers: Path, model: Speech2Video
+) -> Iterator[str]:
     """The address of the whole page on the shipped model."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
-        blocks = page.build(s2v_core.load(CHECKPOINT))
+        patch.setenv("S2V_ANSWERS", str(answers))
+        blocks = page.build(model)
         _, url, _ = blocks.launch(
             prevent_thread_lock=True, quiet=True, ssr_mode=False, **page.settings()
         )
@@ -100,6 +159,7 @@ def visit(browser: Browser, server: str) -> Iterator[Callable[..., Page]]:
         context = browser.new_context(viewport=size, permissions=["microphone"], **screen)
         contexts.append(context)
         tab = context.new_page()
+        tab.set_default_timeout(120_000)  # the machine may be busy with a training
         tab.goto(server)
         tab.wait_for_selector("#speak")
         return tab

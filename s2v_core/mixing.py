@@ -1,0 +1,72 @@
+"""Words from one voice, face from a second, emotion from a third: what keeping them apart buys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from s2v_core import audio, video
+from s2v_core.cpc import context_windows
+from s2v_core.engine import CHUNK, to_uint8
+from s2v_core.students import unit
+
+if TYPE_CHECKING:
+    from s2v_core.engine import Progress, Speech2Video
+
+REST_SECONDS = 0.12  # of silence, for a portrait
+
+
+@torch.inference_mode()
+def hear(model: Speech2Video, waveform: Tensor) -> tuple[Tensor, Tensor]:
+    """Return emotion mu (1, D_mu) and identity nu (1, D_nu) recalled for a voice ``waveform (T,)``."""
+    speech = waveform[None].to(model.device)
+    return model.recall(speech, model.networks["cpc"].hear(speech))
+
+
+def fade(neutral: Tensor, mu: Tensor, amount: float) -> Tensor:
+    """Return the emotion ``amount`` (0 to 1) of the way from ``neutral`` to ``mu``, both (1, D_mu)."""
+    return unit(torch.lerp(neutral, mu, amount))
+
+
+@torch.inference_mode()
+def compose(model: Speech2Video, waveform: Tensor, mu: Tensor, nu: Tensor) -> Iterator[Tensor]:
+    """Yield frames (n, 3, H, W) in [-1, 1] of the words in ``waveform (T,)``, face ``nu``, emotion ``mu``."""
+    composer, students = model.networks["composer"], model.networks["students"]
+    context = model.networks["cpc"].hear(waveform[None].to(model.device))
+    maps = composer.identity(nu, students.rest(nu)[:, : model.config.pose])
+    n_frames = audio.frame_count(len(waveform), model.fps)
+    windows = context_windows(context, n_frames, model.config.look, model.fps)
+    for part in windows.split(CHUNK, dim=1):
+        yield composer.frames(part, mu, maps)[0].cpu()
+
+
+def write(
+    model: Speech2Video,
+    path: Path,
+    waveform: Tensor,
+    mu: Tensor,
+    nu: Tensor,
+    label: bool = True,
+    progress: Progress | None = None,
+) -> int:
+    """Write the mixed video, see ``compose``, with its words as sound; return its count of frames."""
+    n_frames = audio.frame_count(len(waveform), model.fps)
+    chunks = compose(model, waveform, mu, nu)
+    frames = (frame for chunk in chunks for frame in to_uint8(chunk))
+    report = (lambda done, total: progress("mix", done, total)) if progress else None
+    marked = map(video.draw_label, frames) if label else frames
+    video.write(path, marked, n_frames, model.fps, waveform, title=path.stem, progress=report)
+    return n_frames
+
+
+def portrait(model: Speech2Video, mu: Tensor, nu: Tensor) -> np.ndarray:
+    """Return the face (H, W, 3) uint8 that ``nu`` gives, saying nothing."""
+    same = torch.Generator().manual_seed(0)
+    hush = 1e-4 * torch.randn(round(REST_SECONDS * audio.SAMPLE_RATE), generator=same)
+    frames = torch.cat(list(compose(model, hush, mu, nu)))
+    return to_uint8(frames)[len(frames) // 2]

@@ -1,0 +1,125 @@
+"""The speakers that a model set was trained on, as its students remember them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from s2v_core.errors import CheckpointError, UserError
+from s2v_core.students import Students, unit
+
+if TYPE_CHECKING:
+    from s2v_core.engine import Speech2Video
+
+FILE = (
+    "remembered.csv"  # beside the students' weights: a row a remembered clip, in the memory's order
+)
+EMOTIONS = {
+    "NEU": "neutral",
+    "HAP": "happy",
+    "SAD": "sad",
+    "ANG": "angry",
+    "FEA": "afraid",
+    "DIS": "disgusted",
+}  # CREMA-D's codes, which every prepared corpus uses
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """Who was seen in one remembered clip, and which emotion (a key of EMOTIONS) was acted."""
+
+    actor: str
+    sex: str
+    emotion: str
+
+
+def write(folder: Path, clips: Iterable[Remembered]) -> None:
+    """Write what ``Observed.of`` reads, in the order of the memory, into the students' ``folder``."""
+    with (folder / FILE).open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(field.name for field in fields(Remembered))
+        rows.writerows(astuple(clip) for clip in clips)
+
+
+class Observed:
+    """Names for what the students remember: whose faces, and which emotions."""
+
+    def __init__(self, students: Students, clips: list[Remembered]) -> None:
+        if len(clips) != students.config.memory:
+            raise CheckpointError(
+                f"{FILE} names {len(clips)} clips, the students remember {students.config.memory}: "
+                "copy it anew from the run that trained them."
+            )
+        self.students, self.clips = students, clips
+        self.speakers = {clip.actor: clip.sex for clip in sorted(clips, key=lambda c: c.actor)}
+        known = {clip.emotion for clip in clips}
+        self.emotions = tuple(code for code in EMOTIONS if code in known)
+
+    @classmethod
+    def of(cls, model: Speech2Video) -> Observed | None:
+        """Return the speakers of a loaded model set, None when it does not tell who they were."""
+        path = Path(model.portrait).parent / "students" / FILE
+        if not path.is_file():
+            return None
+        with path.open(encoding="utf-8", newline="") as file:
+            clips = [Remembered(**row) for row in csv.DictReader(file)]
+        return cls(model.networks["students"], clips)
+
+    def face(self, speaker: str) -> Tensor:
+        """Return nu (1, D_nu) of an observed speaker: the mean of what was seen in all clips."""
+        return self._mean(self.students.faces, self._of_speaker(speaker), speaker)
+
+    def emotion(self, code: str, speaker: str | None = None) -> Tensor:
+        """Return mu (1, D_mu) of an emotion as one observed speaker acted it, or as all did.
+
+        Raises UserError for a speaker who did not act it, or who is not known.
+        """
+        acted = torch.tensor([clip.emotion == code for clip in self.clips])
+        if speaker is not None:
+            acted &= self._of_speaker(speaker)
+        return self._mean(self.students.emotions, acted, f"{speaker or ''} {code}".strip())
+
+    def acted_by(self, speaker: str) -> tuple[str, ...]:
+        """Return the emotions that a speaker was seen to act."""
+        own = {clip.emotion for clip in self.clips if clip.actor == speaker}
+        return tuple(code for code in self.emotions if code in own)
+
+    def near_faces(self, nu: Tensor) -> dict[str, float]:
+        """Return how like each speaker a heard ``nu (1, D_nu)`` is, the likest first.
+
+        The cosine, -1 to 1, with the nearest of the speaker's remembered clips: what ``recollect`` goes by.
+        """
+        nearness = self.students.near_faces(nu) * self.students.config.focus_nu
+        return _nearest(nearness, [clip.actor for clip in self.clips])
+
+    def near_emotions(self, mu: Tensor) -> dict[str, float]:
+        """Return how like each emotion a heard ``mu (1, D_mu)`` is, as ``near_faces`` does."""
+        nearness = self.students.near_emotions(mu) * self.students.config.focus_mu
+        return _nearest(nearness, [clip.emotion for clip in self.clips])
+
+    def _of_speaker(self, speaker: str) -> Tensor:
+        return torch.tensor([clip.actor == speaker for clip in self.clips])
+
+    def _mean(self, vectors: Tensor, chosen: Tensor, name: str) -> Tensor:
+        if not chosen.any():
+            raise UserError(f"{name} was not observed: choose one of {', '.join(self.speakers)}.")
+        return unit(vectors[chosen.to(vectors.device)].mean(0, keepdim=True))
+
+    @cached_property
+    def neutral(self) -> Tensor:
+        """The mean neutral emotion mu (1, D_mu), where a slider of emotion begins."""
+        return self.emotion("NEU")
+
+
+def _nearest(cosines: Tensor, labels: list[str]) -> dict[str, float]:
+    best: dict[str, float] = {}
+    for label, cosine in zip(labels, cosines[0].tolist(), strict=True):
+        best[label] = max(cosine, best.get(label, -1.0))
+    return dict(sorted(best.items(), key=lambda item: -item[1]))
