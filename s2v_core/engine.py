@@ -133,14 +133,16 @@ class Speech2Video:
         speech: Tensor | Speech,
         still: Still | None = None,
         pose: Tensor | None = None,
+        vectors: tuple[Tensor, Tensor] | None = None,
     ) -> Iterator[Tensor]:
         """Yield ``method``'s frames in chunks (n, 3, H, W) in [-1, 1], in order, for ``speech (T,)``.
 
         ``still`` is the aligned face that "sdfa" animates, turned as it is (by default the model's own);
         the other methods' heads are held as the face that the voice recalls was held on average, or,
-        by "speech2video", in ``pose (1, 2)`` (face.pose).
+        by "speech2video", in ``pose (1, 2)`` (face.pose). To that method ``vectors``, mu (1, D_mu) and
+        nu (1, D_nu), may be given in place of those that the voice recalls.
         """
-        return self._drawn(self._method(method, still, pose), speech, Tensor.cpu)
+        return self._drawn(self._method(method, still, pose, vectors), speech, Tensor.cpu)
 
     def _drawn(
         self, method: Method, speech: Tensor | Speech, finish: Callable[[Tensor], T]
@@ -168,9 +170,9 @@ class Speech2Video:
         for piece in speech.split(audio.sample_count(CHUNK, self.fps)):
             yield piece[None].to(self.device)
 
-    def _method(self, name: str, still: Still | None, pose: Tensor | None = None) -> Method:
+    def _method(self, name: str, still: Still | None, *given: Any) -> Method:
         if name == "speech2video":
-            return Composing(self.networks, pose)
+            return Composing(self.networks, *given)
         return Animating(self.networks, (still or self.still(None)) if name == "sdfa" else None)
 
     def _write(

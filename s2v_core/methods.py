@@ -54,9 +54,17 @@ class Method(Protocol):
 class Composing:
     """speech2video: CPC hears, the students recall, the composer draws."""
 
-    def __init__(self, networks: dict[str, Any], pose: Tensor | None = None) -> None:
-        """``pose (1, 2)`` is how the head is held; without one, as the recalled face's was on average."""
-        self.pose = pose
+    def __init__(
+        self,
+        networks: dict[str, Any],
+        pose: Tensor | None = None,
+        vectors: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        """``pose (1, 2)`` is how the head is held; without one, as the recalled face's was on average.
+
+        ``vectors``, mu (1, D_mu) and nu (1, D_nu), stand in for those that the voice recalls.
+        """
+        self.pose, self.vectors = pose, vectors
         self.cpc, self.students, self.composer = (
             networks[name] for name in ("cpc", "students", "composer")
         )
@@ -64,7 +72,7 @@ class Composing:
     @torch.inference_mode()
     def recall(self, pieces: Iterable[Tensor]) -> Face:
         """Return mu (1, D_mu) and the identity maps, joined, of the voice in ``pieces (1, T)``."""
-        mu, nu = self.students.recollect(*self._judge(pieces))
+        mu, nu = self.vectors or self.students.recollect(*self._judge(pieces))
         pose = self.students.rest(nu) if self.pose is None else self.pose.to(nu.device)
         pose = pose[:, : self.composer.config.pose]
         return mu, *self.composer.decoder.join(self.composer.identity(nu, pose))

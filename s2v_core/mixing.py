@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,7 @@ import torch
 from torch import Tensor
 
 from s2v_core import audio, video
-from s2v_core.cpc import context_windows
-from s2v_core.engine import CHUNK, to_uint8
+from s2v_core.engine import to_uint8
 from s2v_core.students import unit
 
 if TYPE_CHECKING:
@@ -33,18 +31,6 @@ def fade(neutral: Tensor, mu: Tensor, amount: float) -> Tensor:
     return unit(torch.lerp(neutral, mu, amount))
 
 
-@torch.inference_mode()
-def compose(model: Speech2Video, waveform: Tensor, mu: Tensor, nu: Tensor) -> Iterator[Tensor]:
-    """Yield frames (n, 3, H, W) in [-1, 1] of the words in ``waveform (T,)``, face ``nu``, emotion ``mu``."""
-    composer, students = model.networks["composer"], model.networks["students"]
-    context = model.networks["cpc"].hear(waveform[None].to(model.device))
-    maps = composer.identity(nu, students.rest(nu)[:, : model.config.pose])
-    n_frames = audio.frame_count(len(waveform), model.fps)
-    windows = context_windows(context, n_frames, model.config.look, model.fps)
-    for part in windows.split(CHUNK, dim=1):
-        yield composer.frames(part, mu, maps)[0].cpu()
-
-
 def write(
     model: Speech2Video,
     path: Path,
@@ -54,9 +40,9 @@ def write(
     label: bool = True,
     progress: Progress | None = None,
 ) -> int:
-    """Write the mixed video, see ``compose``, with its words as sound; return its count of frames."""
+    """Write the words in ``waveform (T,)`` as said by face ``nu`` with emotion ``mu``; return the count of frames."""
     n_frames = audio.frame_count(len(waveform), model.fps)
-    chunks = compose(model, waveform, mu, nu)
+    chunks = model.frames("speech2video", waveform, vectors=(mu, nu))
     frames = (frame for chunk in chunks for frame in to_uint8(chunk))
     report = (lambda done, total: progress("mix", done, total)) if progress else None
     marked = map(video.draw_label, frames) if label else frames
@@ -68,5 +54,5 @@ def portrait(model: Speech2Video, mu: Tensor, nu: Tensor) -> np.ndarray:
     """Return the face (H, W, 3) uint8 that ``nu`` gives, saying nothing."""
     same = torch.Generator().manual_seed(0)
     hush = 1e-4 * torch.randn(round(REST_SECONDS * audio.SAMPLE_RATE), generator=same)
-    frames = torch.cat(list(compose(model, hush, mu, nu)))
+    frames = torch.cat(list(model.frames("speech2video", hush, vectors=(mu, nu))))
     return to_uint8(frames)[len(frames) // 2]

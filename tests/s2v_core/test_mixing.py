@@ -32,7 +32,7 @@ def words() -> torch.Tensor:
 
 
 def whole(model, words, mu, nu) -> torch.Tensor:
-    return torch.cat(list(mixing.compose(model, words, mu, nu)))
+    return torch.cat(list(model.frames("speech2video", words, vectors=(mu, nu))))
 
 
 def test_a_voices_own_face_and_emotion_are_speech2video(model, words) -> None:
