@@ -119,7 +119,7 @@ def decode(path: Path, wav: Path | None = None) -> Picture:
     one stream of an MPEG file alone, it would count that stream's time from its own first packet.
     """
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-i", str(path)]
-    command += ["-map", "0:v:0", "-vf", f"fps={FPS}:start_time=0", "-c:v", "ppm"]
+    command += ["-map", "0:v:0", "-vf", f"fps={FPS}", "-c:v", "ppm"]
     command += ["-f", "image2pipe", "-"]
     if wav is not None:
         command += ["-map", "0:a:0", "-af", "aresample=async=1:first_pts=0"]

@@ -73,7 +73,8 @@ COMPLAINTS = (
     Complaint("sound and picture out of step", "offset", abs, 3),
     Complaint("same sound as another clip", "same_sound", lambda name: bool(name), 0.5),
     Complaint("same picture as another clip", "same_picture", lambda name: bool(name), 0.5),
-    Complaint("looks like another actor", "margin", lambda margin: -margin, 0),
+    # Two names of one person come out about even; the nearest of the avatars' own clips has 0.09.
+    Complaint("looks like another actor", "margin", lambda margin: -margin, -0.03),
 )
 
 

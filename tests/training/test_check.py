@@ -10,7 +10,7 @@ import torch
 
 from s2v_core import checkpoint
 from s2v_core.syncnet import SyncNet, SyncNetConfig
-from training.check import examine, face_share, loudness, main, movement
+from training.check import COMPLAINTS, complaints, examine, face_share, loudness, main, movement
 from training.data import Clips, pixels
 from training.prepare import prepare
 
@@ -180,6 +180,18 @@ def test_movement_in_closed_form():
     frames[::2, :4] += 40
     assert movement(pixels(frames)) == pytest.approx(20 / 2**0.5, abs=1e-3)
     assert movement(pixels(frames[::2])) == pytest.approx(0, abs=1e-3)
+
+
+def test_complaints_name_the_worst_first_and_leave_the_rest_in_peace():
+    looks = next(c for c in COMPLAINTS if c.column == "margin")
+    records = [
+        {"name": n, "margin": m} for n, m in (("twin", 0.003), ("own", 0.09), ("wrong", -0.2))
+    ]
+    assert [r["name"] for r in complaints(records, looks)] == ["wrong", "twin"]
+    offset = next(c for c in COMPLAINTS if c.column == "offset")
+    assert complaints([*records, {"name": "late", "offset": -5}, {"offset": 3}], offset) == [
+        {"name": "late", "offset": -5}
+    ]
 
 
 def test_noise_is_no_face():
