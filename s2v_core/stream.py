@@ -17,7 +17,7 @@ SETTLED = 20 * SAMPLE_RATE  # and for the last time: the students hear no more o
 class Stream:
     """Frames as soon as they can be known, from speech that comes in pieces of any size.
 
-    A frame is known 100 ms after its end, since the networks look that far ahead. Who is speaking,
+    A frame is known 90 ms after its end, since the networks look that far ahead. Who is speaking,
     and how they feel, is recalled by 0.1 s of a voice and again each time that twice as much has
     been heard, up to 20 s: the face settles. From then on the frames are those of the same speech
     in a file, up to float rounding. A silent start is no voice; it shows the face of silence.

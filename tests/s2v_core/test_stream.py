@@ -125,7 +125,7 @@ def test_once_settled_the_frames_are_those_of_a_file(model, method, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("method", "late"), [("speech2video", 100), ("sdfa", 80), ("s2f_sdfa", 80)]
+    ("method", "late"), [("speech2video", 90), ("sdfa", 80), ("s2f_sdfa", 80)]
 )
 def test_a_frame_is_known_a_tenth_of_a_second_after_its_end(model, method, late):
     ear, frames = model._method(method, None).ear(), 0
