@@ -13,7 +13,7 @@ from s2v_core.audio import SAMPLE_RATE
 KERNELS, STRIDES, PADDINGS = (10, 8, 4, 4, 4), (5, 4, 2, 2, 2), (3, 2, 1, 1, 1)
 HOP = 160  # samples a step: the product of STRIDES
 STEPS_PER_SECOND = SAMPLE_RATE // HOP  # 100
-BEFORE, AFTER = 1, 2  # whole steps of speech around its own that cover all that z_t hears
+BEFORE, AFTER = 1, 1  # whole steps of speech around its own that cover all that z_t hears
 
 
 @dataclass(frozen=True)

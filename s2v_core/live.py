@@ -27,16 +27,15 @@ def run(stream: Stream, pieces: Iterable[Tensor], show: Show) -> list[float]:
 
     Returns the delay of every frame shown: seconds from the end of its time in the speech to now.
     """
-    delays, frames, began = [], 0, None
+    delays, began = [], None
     for piece in pieces:
         if began is None:
             began = time.perf_counter() - len(piece) / SAMPLE_RATE
-        new = stream.feed(piece)
-        frames += len(new)
-        if not show(to_pictures(new[-1:], label=True)[0] if len(new) else None):
+        new = stream.feed(piece, newest=True)
+        if not show(to_pictures(new, label=True)[0] if len(new) else None):
             break
         if len(new):
-            delays.append(time.perf_counter() - began - frames / stream.fps)
+            delays.append(time.perf_counter() - began - stream.frames / stream.fps)
     return delays
 
 

@@ -17,7 +17,7 @@ SETTLED = 20 * SAMPLE_RATE  # and for the last time: the students hear no more o
 class Stream:
     """Frames as soon as they can be known, from speech that comes in pieces of any size.
 
-    A frame is known 100 ms after its end, since the networks look that far ahead. Who is speaking,
+    A frame is known 90 ms after its end, since the networks look that far ahead. Who is speaking,
     and how they feel, is recalled by 0.1 s of a voice and again each time that twice as much has
     been heard, up to 20 s: the face settles. From then on the frames are those of the same speech
     in a file, up to float rounding. A silent start is no voice; it shows the face of silence.
@@ -30,6 +30,7 @@ class Stream:
         self.fps = fps
         self._resampler = Resampler(rate, size=1)
         self._method, self._ear, self._device = method, method.ear(), device
+        self.frames = 0  # known so far
         self._length = 0  # samples
         self._voice: list[Tensor] = []  # (1, n) each
         self._due = FIRST  # samples of the voice at which the face is recalled again
@@ -40,26 +41,32 @@ class Stream:
         """Whether the face will not change any more."""
         return self._due > SETTLED
 
-    def feed(self, speech: Tensor) -> Tensor:
+    def feed(self, speech: Tensor, newest: bool = False) -> Tensor:
         """Return the frames (n, 3, H, W) in [-1, 1], n may be 0, that the next piece makes known.
 
         ``speech (T,)`` is float32 in [-1, 1]. The k-th of all the frames shows what is said from k / fps
-        to (k + 1) / fps seconds.
+        to (k + 1) / fps seconds. With ``newest`` only the last of them is drawn, so that a machine that
+        was held up is not late ever after.
         """
-        return self._hear(self._resampler.push(speech))
+        codes = self._hear(self._resampler.push(speech))
+        return self._draw(codes[-1:] if newest else codes)
 
     def finish(self) -> Tensor:
         """Return the last frames (n, 3, H, W) of all that the speech lasts; no more may be fed."""
-        frames = self._hear(self._resampler.finish())
-        codes = self._ear.finish(audio.frame_count(self._length, self.fps))
-        return torch.cat([frames, self._draw(codes)])
+        codes = self._hear(self._resampler.finish())
+        rest = self._ear.finish(audio.frame_count(self._length, self.fps))
+        self.frames += len(rest)
+        return self._draw(torch.cat([codes, rest]))
 
     def _hear(self, speech: Tensor) -> Tensor:
+        """Return the codes (n, ...) of the frames that ``speech (T,)`` at 16 kHz makes known."""
         piece = speech[None].to(self._device)
         self._length += len(speech)
         if len(speech) and not self.settled and (self._voice or not audio.is_silent(speech)):
             self._recall(piece)
-        return self._draw(self._ear.feed(piece))
+        codes = self._ear.feed(piece)
+        self.frames += len(codes)
+        return codes
 
     def _recall(self, piece: Tensor) -> None:
         """Keep ``piece (1, n)`` of the voice and recall the face by all of it, when that is due."""

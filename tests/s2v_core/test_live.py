@@ -18,13 +18,15 @@ class FakeStream:
     fps = 25
 
     def __init__(self) -> None:
-        self.pieces = 0
+        self.pieces = self.frames = 0
 
-    def feed(self, speech: torch.Tensor) -> torch.Tensor:
+    def feed(self, speech: torch.Tensor, newest: bool) -> torch.Tensor:
+        assert newest
         self.pieces += 1
-        frames = torch.zeros(0 if self.pieces % 2 else 2, 3, 128, 96)
-        frames[-1:] = self.pieces / 10
-        return frames
+        if self.pieces % 2:
+            return torch.zeros(0, 3, 128, 96)
+        self.frames += 2
+        return torch.full((1, 3, 128, 96), self.pieces / 10)
 
 
 def test_the_newest_frame_of_each_piece_is_shown_until_the_window_is_closed():
