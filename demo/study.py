@@ -135,7 +135,7 @@ class Study:
         if sitting is None or sitting.now is None or choice is None:
             raise gr.Error("Choose an answer first.", print_exception=False)
         now = sitting.now
-        chosen = {"Left": now.left, "Right": now.right}.get(choice, choice)
+        chosen = {"First": now.left, "Second": now.right}.get(choice, choice)
         self.answers.add(
             Answer(sitting.participant, now.kind, now.clip, now.left, now.right, chosen, now.acted)
         )
@@ -175,9 +175,9 @@ class Study:
 
 
 def choices(question: Question) -> list[str] | list[tuple[str, str]]:
-    """Return what may be answered: a side, or an emotion by its word."""
+    """Return what may be answered: a video, or an emotion by its word."""
     if question.kind == NATURAL:
-        return ["Left", "Right"]
+        return ["First", "Second"]
     return [(word.capitalize(), code) for code, word in EMOTIONS.items()]
 
 

@@ -112,9 +112,9 @@ def test_an_answer_is_kept_and_the_next_question_comes(fake_model, tmp_path):
     assert (
         "1 of 2" in first[1]
         and first[3].visible
-        and first[4].choices == [("Left", "Left"), ("Right", "Right")]
+        and first[4].choices == [("First", "First"), ("Second", "Second")]
     )
-    (second,) = asked.answer(first[0], "Right")
+    (second,) = asked.answer(first[0], "Second")
     assert "2 of 2" in second[1] and not second[3].visible
     (end,) = asked.answer(second[0], "SAD")
     assert end[1] == study.THANKS
