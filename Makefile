@@ -34,13 +34,10 @@ train: setup
 	$(BIN)/python -m training.prepare --corpus crema_d --root $(CORPUS) --out $(DATA)
 	$(BIN)/python -m training.train_all --data $(DATA) --run $(RUN) --configs $(CONFIGS) --out $(OUT)
 
-# How fast this machine trains, at the paper's size and at the shipped one, and of what peak.
-bench: setup
-	$(BIN)/python -m training.bench
-
-# Tables of speed on this machine; BENCH=--long adds a minute and ten minutes of speech.
+# Tables of speed on this machine, generation and training; BENCH=--long adds a minute and ten minutes of speech.
 bench: setup
 	$(BIN)/python -m s2v_core.bench $(BENCH)
+	$(BIN)/python -m training.bench
 
 clean:
 	rm -rf $(VENV)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_python_example_makes_three_videos(tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code = next(block for block in PYTHON if "s2v_core" in block)
     for name in ("checkpoints", "demo"):
         (tmp_path / name).symlink_to(ROOT / name)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -33,7 +34,7 @@ def test_the_python_example_makes_three_videos(tmp_path: Path) -> None:
 def test_every_command_line_option_it_shows_exists() -> None:
     from s2v_core.__main__ import build_parser
 
-    commands = re.findall(r"python -m s2v_core (.*)", README)
+    commands = re.findall(r"python -m s2v_core ([^`\n]*)", README)
     assert len(commands) >= 3
     for command in commands:
         build_parser().parse_args(command.split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,10 +33,12 @@ def test_three_videos_as_long_as_the_speech_and_all_in_one(client, speech):
     assert status == "All three are ready."
 
 
-def test_a_face_says_the_words_of_another(client, speech):
-    video, status = client.predict(
-        handle_file(speech), face="2008", emotion="HAP", amount=0.5, api_name="/mix"
-    )
+def test_the_readmes_program_makes_a_face_say_the_words_of_another(server, speech):
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (code,) = (c for c in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "Client" in c)
+    names: dict[str, str] = {}
+    exec(code.replace("http://127.0.0.1:7860", server).replace("me.wav", str(speech)), names)
+    video, status = names["video"], names["status"]
     assert frames(video) == round(soundfile.info(speech).duration * 25)
     assert status.startswith("Ready")
 
