@@ -268,7 +268,10 @@ def read_records(table: Path) -> list[dict]:
     if not table.exists():
         return []
     with table.open(newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
+        reader = csv.DictReader(file)
+        lines, found = list(reader), tuple(reader.fieldnames or ())
+    if found != ("clip", "method", *COLUMNS):
+        raise UserError(f"{table} has other columns; it is an older one: name another --out.")
     whole = {line["clip"] for line in lines if line["method"] == ROWS[-1]}
     numbers = lambda line: {k: float(line[k]) if line[k] else None for k in COLUMNS}  # noqa: E731
     kept = [line for line in lines if line["clip"] in whole]

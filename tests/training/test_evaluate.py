@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from s2v_core.errors import UserError
 from s2v_core.syncnet import SyncScore
 from training import evaluate
 from training.corpora import EMOTIONS
@@ -191,6 +192,12 @@ def test_a_strip_shows_frames_from_the_first_to_the_last() -> None:
     assert strip.shape == (128, 130 + SHOWN * 96, 3)
     assert strip[0, 130].max() == 0
     assert strip[0, -1].min() == 255
+
+
+def test_the_records_of_an_older_table_are_refused(tmp_path) -> None:
+    (tmp_path / "clips.csv").write_text("clip,method,ssim\n2003_A_NEU,real,1\n")
+    with pytest.raises(UserError, match="--out"):
+        read_records(tmp_path / "clips.csv")
 
 
 @pytest.fixture
