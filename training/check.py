@@ -51,8 +51,8 @@ MEASURED = (
     "offset",
     "confidence",
 )
-COLUMNS = ("name", "actor", "split", *MEASURED)
-COLUMNS += ("same_sound", "same_picture", "resembles", "margin")
+COMPARED = ("same_sound", "same_picture", "resembles", "margin")
+COLUMNS = ("name", "actor", "split", *MEASURED, *COMPARED)
 
 
 class Complaint(NamedTuple):
