@@ -16,15 +16,22 @@ if TYPE_CHECKING:
 METHODS = ("speech2video", "sdfa", "s2f_sdfa")
 
 
-def load(model: str | Path = "checkpoints/avatars", device: str = "auto") -> Speech2Video:
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def load(
+    model: str | Path = "checkpoints/avatars", device: str = "auto", precision: str = "auto"
+) -> Speech2Video:
     """Load a model set (a folder of safetensors + config.json) ready to generate.
 
     ``device`` is "auto" (CUDA, then Apple's MPS, then the CPU) or any torch device name.
+    ``precision``, one of PRECISIONS, is what frames are drawn in: "auto" is bfloat16 where the hardware
+    multiplies matrices of it.
     Raises CheckpointError when the folder or a file in it is missing or does not fit.
     """
     from s2v_core.engine import Speech2Video  # torch is slow to import: only when it is needed
 
-    return Speech2Video.load(model, device)
+    return Speech2Video.load(model, device, precision)
 
 
 def from_pretrained(repo: str, revision: str, device: str = "auto") -> Speech2Video:

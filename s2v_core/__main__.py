@@ -159,7 +159,7 @@ def publish(arguments: argparse.Namespace) -> int:
 
 def located(arguments: argparse.Namespace) -> Speech2Video:
     """Load the model set that ``--model`` names, from a folder or the Hub, on ``--device``."""
-    return s2v_core.load(hub.located(arguments.model), arguments.device)
+    return s2v_core.load(hub.located(arguments.model), arguments.device, arguments.precision)
 
 
 @contextmanager
@@ -305,6 +305,12 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help="picture of the face for sdfa (default: the model set's own)",
     )
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ... (default: %(default)s)")
+    add(
+        "--precision",
+        default="auto",
+        choices=s2v_core.PRECISIONS,
+        help="of the frames (default: %(default)s)",
+    )
 
 
 if __name__ == "__main__":

@@ -77,24 +77,30 @@ class FrameDecoder(nn.Module):
 
     def join(self, sides: Sequence[Tensor]) -> list[Tensor]:
         """Return a clip's side maps convolved for ``draw``: once for all of its frames."""
-        return [block.join_side(side) for block, side in zip(self.blocks, sides, strict=False)]
+        precision = self.start.weight.dtype
+        return [
+            block.join_side(side.to(precision))
+            for block, side in zip(self.blocks, sides, strict=False)
+        ]
 
     def draw(self, code: Tensor, joined: Sequence[Tensor]) -> Tensor:
         """Return what ``forward`` does, given ``join`` of the side maps."""
         clips, frames, size = code.shape
         # Of a single pixel the transposed convolution is a matrix product, and faster as one.
-        x = code.reshape(clips * frames, size) @ self.start.weight.flatten(1)
+        weight = self.start.weight
+        x = code.reshape(clips * frames, size).to(weight.dtype) @ weight.flatten(1)
         x = self.start_norm(x.unflatten(1, self.start_size))
         padded = [*joined, *[None] * (DOUBLINGS - len(joined))]
         for block, side in zip(self.blocks, padded, strict=True):
             x = block.grown(x, side)
-        return x.unflatten(0, (clips, frames))
+        return x.unflatten(0, (clips, frames)).float()
 
-    def fold(self) -> None:
+    def fold(self, precision: torch.dtype = torch.float32) -> None:
         """Fold the norms into the convolutions and lay the weights out as a CPU likes them.
 
-        The frames stay the same up to float rounding; training is not possible any more.
+        The frames stay the same up to the rounding of ``precision``, in which they are drawn from then
+        on; training is not possible any more.
         """
         for block in self.blocks:
             block.fold()
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last, dtype=precision)

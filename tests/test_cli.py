@@ -76,9 +76,9 @@ def test_generate_prints_a_line_of_json_for_each_method(model, capsys):
 
 
 def test_generate_hands_its_options_on(model):
-    options = "--methods sdfa s2f_sdfa sdfa --model m --reference f.jpg --device cpu --no-label"
+    options = "--methods sdfa s2f_sdfa sdfa --model m --reference f.jpg --device cpu --precision bfloat16 --no-label"
     assert main(["generate", "a.wav", "--out", "videos", *options.split()]) == 0
-    assert model.loaded_with == (Path("m"), "cpu")
+    assert model.loaded_with == (Path("m"), "cpu", "bfloat16")
     assert model.calls == [
         {
             "speech": Path("a.wav"),
@@ -92,7 +92,7 @@ def test_generate_hands_its_options_on(model):
 
 def test_generate_labels_every_method_unless_told_otherwise(model):
     main(["generate", "a.wav", "--out", "videos"])
-    assert model.loaded_with == (Path("checkpoints/avatars"), "auto")
+    assert model.loaded_with == (Path("checkpoints/avatars"), "auto", "auto")
     assert model.calls[0]["label"] is True
     assert model.calls[0]["reference"] is None
     assert model.calls[0]["methods"] == s2v_core.METHODS

@@ -157,7 +157,7 @@ class Comparison:
     """One model on one split of one prepared corpus."""
 
     def __init__(self, subject: Subject) -> None:
-        self.model, self.phones = s2v_core.load(subject.model, "cpu"), subject.phones
+        self.model, self.phones = s2v_core.load(subject.model, "cpu", "float32"), subject.phones
         self.clips, self.every = Clips.read(subject.data, subject.split), Clips.read(subject.data)
         self.jury = Jury.load(subject.model, Clips.read(subject.data, "train"))
 

@@ -112,7 +112,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def model() -> Speech2Video:
     """The shipped model, loaded once for all."""
-    return s2v_core.load(CHECKPOINT, "cpu")
+    return s2v_core.load(CHECKPOINT, "cpu", "float32")
 
 
 @pytest.fixture(scope="session")

@@ -12,4 +12,4 @@ from s2v_core.engine import Speech2Video
 
 @pytest.fixture(scope="session")
 def model() -> Speech2Video:
-    return s2v_core.load(Path(__file__).parents[2] / "checkpoints" / "avatars", "cpu")
+    return s2v_core.load(Path(__file__).parents[2] / "checkpoints" / "avatars", "cpu", "float32")

@@ -13,7 +13,7 @@ import torch
 import s2v_core
 from s2v_core import audio, video
 from s2v_core.cpc import context_windows
-from s2v_core.engine import Speech2Video, to_uint8
+from s2v_core.engine import Speech2Video, pick_precision, to_uint8
 from s2v_core.errors import AudioError, CheckpointError, FaceError
 from s2v_core.methods import CHUNK
 
@@ -184,3 +184,17 @@ def test_a_head_is_held_as_it_is_told(model, waveform) -> None:
     )
     torch.testing.assert_close(held, free)
     assert (turned - free).abs().mean() > 0.01
+
+
+@pytest.mark.parametrize("method", s2v_core.METHODS)
+def test_frames_in_bfloat16_look_like_those_in_float32(model, waveform, method) -> None:
+    half = s2v_core.load(ROOT / "checkpoints" / "avatars", "cpu", "bfloat16")
+    short = waveform[: audio.SAMPLE_RATE // 2]
+    difference = whole(half, method, short) - whole(model, method, short)
+    assert 0 < difference.square().mean() < 4e-5  # 50 dB
+
+
+@pytest.mark.parametrize(("can", "precision"), [(True, "bfloat16"), (False, "float32")])
+def test_only_a_cpu_that_multiplies_bfloat16_draws_in_it(monkeypatch, can, precision) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": can})
+    assert pick_precision("auto", torch.device("cpu")) == getattr(torch, precision)

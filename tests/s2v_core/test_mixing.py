@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).parents[2] / "demo" / "examples"
 
 @pytest.fixture(scope="module")
 def model() -> Speech2Video:
-    return s2v_core.load(Path(__file__).parents[2] / "checkpoints" / "avatars", "cpu")
+    return s2v_core.load(Path(__file__).parents[2] / "checkpoints" / "avatars", "cpu", "float32")
 
 
 @pytest.fixture(scope="module")

@@ -84,7 +84,7 @@ def test_a_model_set_without_the_list_knows_no_speakers(model, tmp_path, monkeyp
 
 @pytest.fixture(scope="module")
 def model():
-    return s2v_core.load(ROOT / "checkpoints" / "avatars", "cpu")
+    return s2v_core.load(ROOT / "checkpoints" / "avatars", "cpu", "float32")
 
 
 def test_the_shipped_list_is_in_the_memorys_order(model) -> None:
