@@ -1,4 +1,4 @@
-"""What `make demo` and a Hugging Face Space start: one model, one page."""
+"""What `make demo` and a Hugging Face Space start: the shipped models, one page."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from demo import page
 from s2v_core import hub
 from s2v_core.errors import UserError
 
-CHECKPOINT = Path(__file__).parent / "checkpoints" / "avatars"
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
 
 def main() -> int:
-    """Serve the page until it is stopped; 2 when the model cannot be loaded."""
+    """Serve the page until it is stopped; 2 when a model cannot be loaded."""
+    shipped = sorted(CHECKPOINTS.glob("*/")) or [CHECKPOINTS / "avatars"]
+    chosen = os.environ.get("S2V_MODEL")
     try:
-        model = s2v_core.load(hub.located(os.environ.get("S2V_MODEL", CHECKPOINT)))
+        models = [s2v_core.load(hub.located(name)) for name in ([chosen] if chosen else shipped)]
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    page.build(model).launch(**page.settings())
+    page.build(*models).launch(**page.settings())
     return 0
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import Any
 
 import gradio as gr
 
 from demo import gpu, handlers
+from demo.handlers import Studio
 from demo.jobs import Jobs, stop_with
 from demo.parts import hint, keep_path, offer_examples, speech_input
 from s2v_core import truth
 
-if TYPE_CHECKING:
-    from s2v_core.engine import Speech2Video
-    from s2v_core.syncnet import SyncNet
-
+TITLES = {"avatars": "Rendered avatars", "grid": "Real people (GRID corpus)"}
 SPEECH = (
     f"Up to {handlers.MAX_SECONDS} seconds. The microphone needs your permission and an https page "
     "(or this very computer); without them, upload a file."
@@ -43,13 +42,14 @@ PLAY_TOGETHER = """() => {
 }"""
 
 
-def build(model: Speech2Video, syncnet: SyncNet | None, jobs: Jobs) -> gr.Audio:
-    """Lay out the tab inside the open Blocks, connect it to the model and return its speech box."""
+def build(studios: dict[str, Studio], jobs: Jobs) -> gr.Audio:
+    """Lay out the tab inside the open Blocks, connect it to the models and return its speech box."""
     with gr.Row(elem_classes="inputs"):
         with gr.Column(scale=3, min_width=300):
             speech, film = voice_inputs()
         with gr.Column(scale=2, min_width=240):
             reference = reference_input()
+            faces = faces_input(list(studios))
     with gr.Row(elem_classes="actions"):
         speak = gr.Button("Make them speak", variant="primary", scale=3, elem_id="speak")
         stop = gr.Button("Stop", scale=1, min_width=100, elem_id="stop")
@@ -63,7 +63,7 @@ def build(model: Speech2Video, syncnet: SyncNet | None, jobs: Jobs) -> gr.Audio:
         )
 
     outputs = [*videos, *notes, montage, status]
-    connect(model, syncnet, jobs, (speak, stop), [speech, reference, film], outputs)
+    connect(studios, jobs, (speak, stop), [speech, reference, film, faces], outputs)
     one_of(speech, film, columns[-1])
     together.click(fn=None, js=PLAY_TOGETHER, api_visibility="private")
     return speech
@@ -105,6 +105,17 @@ def reference_input() -> gr.Image:
     return reference
 
 
+def faces_input(names: list[str]) -> gr.Radio:
+    """Add the choice of the model set, where there are several."""
+    return gr.Radio(
+        [(TITLES.get(name, name), name) for name in names],
+        value=names[0],
+        label="Faces that the model knows",
+        visible=len(names) > 1,
+        elem_id="faces",
+    )
+
+
 def result(method: str) -> tuple[gr.Column, gr.Video, gr.Markdown]:
     """Add one method's column: its name, its video and the lines with its numbers."""
     real = method == handlers.REAL
@@ -137,23 +148,27 @@ def one_of(speech: gr.Audio, film: gr.Video, column: gr.Column) -> None:
 
 
 def connect(
-    model: Speech2Video,
-    syncnet: SyncNet | None,
+    studios: dict[str, Studio],
     jobs: Jobs,
     buttons: tuple[gr.Button, gr.Button],
     inputs: list,
     outputs: list,
 ) -> None:
-    """Start the model with one button, as the API's /generate too, and stop it with the other."""
+    """Start a model with one button, as the API's /generate too, and stop it with the other."""
+
+    def panels(faces: str, *given: Any) -> Iterator[handlers.Panel]:
+        yield from studios[faces].panels(*given)
+
     work = gpu.borrow(
-        handlers.Studio(model, syncnet).panels,
-        sound=lambda _folder, speech, _reference, film, *_: film or speech,
+        panels, sound=lambda _faces, _folder, speech, _reference, film, *_: film or speech
     )
+    first = next(iter(studios))
 
     def generate(
         speech: str | None = None,
         reference: str | None = None,
         film: str | None = None,
+        faces: str = first,
         request: gr.Request | None = None,
         progress: gr.Progress = gr.Progress(),  # noqa: B008  Gradio finds its bar by this default
     ) -> Iterator[tuple]:
@@ -163,13 +178,15 @@ def connect(
             speech: A recording of one voice, 0.3 to 60 seconds, any sound file.
             reference: A picture of one face, for SDFA; without it, the model's own portrait.
             film: A talking face, up to 30 s, instead of both: its sound, SDFA's face, SSIM and PSNR against it.
+            faces: The model set, by its name: which faces it knows.
 
         Returns:
             The videos of Speech2Video, SDFA and S2F+SDFA, and the film cut to its face; a note on
             each; one video of all side by side; a status line.
         """
         visitor = request and request.session_hash
-        yield from handlers.generate(work, jobs, visitor, speech, reference, film, progress)
+        chosen = partial(work, faces)
+        yield from handlers.generate(chosen, jobs, visitor, speech, reference, film, progress)
 
     speak, stop = buttons
     status = outputs[-1]

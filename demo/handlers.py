@@ -45,7 +45,9 @@ class Panel(NamedTuple):
 Work = Callable[[Path, str, str | None, str | None, gr.Progress], Iterator[Panel]]
 
 
-def check(speech: str | None, reference: str | None = None, film: str | None = None) -> list[dict]:
+def check(
+    speech: str | None, reference: str | None = None, film: str | None = None, faces: str = ""
+) -> list[dict]:
     """Refuse unusable input in words, before it takes a place in the queue."""
     sound, longest = (film, truth.LONGEST) if film else (speech, MAX_SECONDS)
     problem = speech_problem(sound, longest)
@@ -53,6 +55,7 @@ def check(speech: str | None, reference: str | None = None, film: str | None = N
         gr.validate(bool(film) or not problem, problem),
         gr.validate(not (wrong := picture_problem(reference)), wrong),
         gr.validate(not film or not problem, problem),
+        gr.validate(True, ""),
     ]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from demo import compare, heard, mix, parts, study
+from demo.handlers import Studio
 from demo.jobs import Jobs
 from s2v_core import hearing
 from s2v_core.observed import Observed
@@ -33,8 +34,8 @@ ABOUT = """
 ### What this is
 A re-implementation of **Speech2Video** (Si et al., Interspeech 2021,
 [arXiv 2107.04806](https://arxiv.org/abs/2107.04806)) with the two methods that its authors compare it
-with. The model was trained on rendered avatars speaking emotional German and plain English (the EmoDB
-and GRID recordings): any other language, microphone or face is new to it. It cannot invent your face:
+with. The first model set was trained on rendered avatars speaking emotional German and plain English (the
+EmoDB and GRID recordings): any other language, microphone or face is new to it. It cannot invent your face:
 it recalls the one whose voice is nearest to yours. Pictures are 96 x 128 pixels, stretched here.
 
 ### What the numbers say
@@ -50,19 +51,24 @@ address.
 """
 
 
-def build(model: Speech2Video) -> gr.Blocks:
-    """Lay out the page around a loaded model; launch it with `settings`."""
+def build(model: Speech2Video, *others: Speech2Video) -> gr.Blocks:
+    """Lay out the page around loaded models; launch it with `settings`.
+
+    All of them can be compared; the other tabs show what the first one, ``model``, can do.
+    """
     page = gr.Blocks(
         title="Speech2Video",
         analytics_enabled=False,
         delete_cache=(CHECK_CACHE_EVERY, FORGET_AFTER),
     )
-    jobs, syncnet, observed = Jobs(), hearing.load_syncnet(model), Observed.of(model)
+    jobs, observed = Jobs(), Observed.of(model)
+    studios = {m.name: Studio(m, hearing.load_syncnet(m)) for m in (model, *others)}
+    syncnet = studios[model.name].syncnet
     with page:
         gr.Markdown(TITLE, elem_id="title")
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Compare"):
-                speech = compare.build(model, syncnet, jobs)
+                speech = compare.build(studios, jobs)
             if observed:
                 with gr.Tab("Mix") as tab:
                     mix.build(model, observed, jobs, tab)

@@ -15,7 +15,7 @@ import torch
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import s2v_core
-from app import CHECKPOINT
+from app import CHECKPOINTS
 from demo import page, parts
 from s2v_core import video
 from s2v_core.engine import Generation, Speech2Video
@@ -112,7 +112,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def model() -> Speech2Video:
     """The shipped model, loaded once for all."""
-    return s2v_core.load(CHECKPOINT, "cpu", "float32")
+    return s2v_core.load(CHECKPOINTS / "avatars", "cpu", "float32")
 
 
 @pytest.fixture(scope="session")

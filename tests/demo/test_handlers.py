@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -148,7 +149,7 @@ def test_good_speech_passes_the_check(sound):
     ("seconds", "level", "words"), [(61, 0.3, "61 seconds long"), (2, 0, "silent")]
 )
 def test_unusable_speech_is_refused_in_words(sound, seconds, level, words):
-    speech, reference, film = handlers.check(sound(seconds, level))
+    speech, reference, film, _ = handlers.check(sound(seconds, level))
     assert not speech["is_valid"]
     assert words in speech["message"]
     assert reference["is_valid"] and film["is_valid"]
@@ -156,7 +157,7 @@ def test_unusable_speech_is_refused_in_words(sound, seconds, level, words):
 
 def test_a_film_goes_before_speech_and_has_its_own_limit(sound):
     film = sound(31, name="film")
-    assert verdicts(None, None, film) == [True, True, False]
+    assert verdicts(None, None, film) == [True, True, False, True]
     assert "at most 30" in handlers.check(None, None, film)[2]["message"]
     assert all(verdicts(None, None, sound(29)))
 
@@ -167,7 +168,7 @@ def test_a_picture_of_too_many_pixels_is_refused_unopened(sound, tmp_path):
         path = tmp_path / f"{side}.png"
         Image.new("1", (side, side)).save(path)
         assert path.stat().st_size < 100_000
-        assert verdicts(sound(1), str(path)) == [True, good, True]
+        assert verdicts(sound(1), str(path)) == [True, good, True, True]
 
 
 def test_no_speech_and_no_audio_are_refused_in_words(not_audio):
@@ -180,15 +181,30 @@ def test_a_model_without_speakers_offers_comparing_alone(fake_model):
     assert list(api["named_endpoints"]) == ["/generate"]
     inputs = api["named_endpoints"]["/generate"]["parameters"]
     needed = {field["parameter_name"]: not field["parameter_has_default"] for field in inputs}
-    assert needed == {"speech": False, "reference": False, "film": False}
+    assert needed == {"speech": False, "reference": False, "film": False, "faces": False}
+
+
+def endpoint(*models):
+    """Return the page's /generate as its buttons and programs call it."""
+    (found,) = [f for f in page.build(*models).fns.values() if f.api_name == "generate"]
+    return found.fn
+
+
+def test_the_model_set_that_is_chosen_answers(fake_model, sound, bar):
+    other = replace(fake_model, name="other", asked=[])
+    generate = endpoint(fake_model, other)
+    list(generate(speech := sound(0.4), None, None, "other", progress=bar))
+    assert other.asked == [(speech, None)] and not fake_model.asked
+    list(generate(speech, progress=bar))
+    assert fake_model.asked == [(speech, None)]
 
 
 def test_every_argument_is_documented_as_tools_read_it(fake_model):
     """By Gradio's own reader of docstrings, which its MCP server goes by."""
-    (endpoint,) = [f for f in page.build(fake_model).fns.values() if f.api_name == "generate"]
-    description, arguments, returned = gr.utils.get_function_description(endpoint.fn)
+    described = gr.utils.get_function_description(endpoint(fake_model))
+    description, arguments, returned = described
     assert description.startswith("Make talking faces") and returned
-    assert {"speech", "reference", "film"} <= set(arguments)
+    assert {"speech", "reference", "film", "faces"} <= set(arguments)
     assert "SSIM and PSNR" in arguments["film"]
 
 
