@@ -4,7 +4,8 @@
     python -m training.evaluate --model checkpoints/avatars --data data/avatars --split unobserved --out results/new
 
 Writes clips.csv (a line a clip and row; an interrupted run goes on from it), table.json, table.md, figure3.png
-(frames side by side, as the paper's Figure 3) and figure4.png (the same for unobserved voices, its Figure 4).
+(frames side by side, as the paper's Figure 3), failures.png (the clips that Speech2Video did worst) and
+figure4.png (the same for unobserved voices, its Figure 4).
 SDFA's still is the clip's first frame, as in its paper. Four controls: `real` is the video itself, `still` its
 first frame repeated; `sdfa_neutral` starts from a neutral frame of the same speaker's, because the first frame of a
 clip already shows the emotion; `speech2video_posed` holds its head as in the first frame, which SDFA also sees.
@@ -324,25 +325,34 @@ def _cell(score: dict[str, float | None]) -> str:
     return f"{score['mean']:.3g} [{score['low']:.3g}, {score['high']:.3g}]"
 
 
-def draw(subject: Subject, path: Path, n: int) -> None:
-    """Draw ``n`` clips of different actors, the same speech by every method."""
+def worst(clips: Clips, records: list[dict], n: int) -> list[int]:
+    """Return the places of the ``n`` clips whose Speech2Video frames are least like the real ones (SSIM)."""
+    ssim = {r["clip"]: r["ssim"] for r in records if r["method"] == "speech2video"}
+    return sorted(range(len(clips)), key=lambda index: ssim[clips.rows[index].name])[:n]
+
+
+def draw(subject: Subject, path: Path, shown: Sequence[int]) -> None:
+    """Draw the clips at the places ``shown``, the same speech by every method."""
     comparison, rows = Comparison(subject), []
-    for index in spread(comparison.clips, n):
+    for index in shown:
         videos = dict(comparison.videos(index))
-        shown = ((name, videos[name]) for name in ("real", *METHODS))
-        rows += strips(comparison.clips.rows[index].name, shown)
+        made = ((name, videos[name]) for name in ("real", *METHODS))
+        rows += strips(comparison.clips.rows[index].name, made)
     sheet(rows).save(path)
 
 
 def evaluate(subject: Subject, out: Path, drawn: int, workers: int) -> None:
     """Measure, summarise and draw into ``out``."""
     out.mkdir(parents=True, exist_ok=True)
-    table = summary(measure(subject, out, workers))
+    records, clips = measure(subject, out, workers), Clips.read(subject.data, subject.split)
+    table = summary(records)
     (out / "table.json").write_text(json.dumps(table, indent=2) + "\n")
     (out / "table.md").write_text(markdown(table))
-    draw(subject, out / "figure3.png", drawn)
+    draw(subject, out / "figure3.png", spread(clips, drawn))
+    draw(subject, out / "failures.png", worst(clips, records, drawn))
     if "unobserved" in {row.split for row in Clips.read(subject.data).rows}:
-        draw(replace(subject, split="unobserved", phones=None), out / "figure4.png", drawn)
+        new = replace(subject, split="unobserved", phones=None)
+        draw(new, out / "figure4.png", spread(Clips.read(subject.data, "unobserved"), drawn))
     print(markdown(table))
 
 

@@ -266,5 +266,5 @@ def test_an_interrupted_run_goes_on_and_ends_as_an_unbroken_one(
     assert kept[0]["ssim"] == 0.125
     for row, expected in zip(again[1:], whole[1:], strict=True):
         assert {**row, "fps": 0} == {**expected, "fps": 0}
-    for figure in ("figure3.png", "figure4.png"):
+    for figure in ("figure3.png", "failures.png", "figure4.png"):
         assert (tmp_path / "broken" / figure).stat().st_size > 1000
