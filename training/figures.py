@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
@@ -39,10 +40,12 @@ def _strip(caption: str, frames: np.ndarray) -> np.ndarray:
 
 
 def spread(clips: Clips, n: int) -> list[int]:
-    """Return the places of ``n`` clips of different actors and emotions, spread over the split."""
-    chosen: dict[tuple[str, str], int] = {}
-    for index, row in enumerate(clips.rows):
-        actors, emotions = {k[0] for k in chosen}, [k[1] for k in chosen]
-        if row.actor not in actors and emotions.count(row.emotion) <= len(chosen) // 6:
-            chosen[(row.actor, row.emotion)] = index
-    return list(chosen.values())[:n]
+    """Return the places of ``n`` clips, of as many actors and then as many emotions as there are."""
+    chosen: list[int] = []
+    while len(chosen) < min(n, len(clips)):
+        shown = [clips.rows[index] for index in chosen]
+        actors, emotions = Counter(r.actor for r in shown), Counter(r.emotion for r in shown)
+        rest = [index for index in range(len(clips)) if index not in chosen]
+        rows = clips.rows
+        chosen.append(min(rest, key=lambda i: (actors[rows[i].actor], emotions[rows[i].emotion])))
+    return chosen

@@ -27,6 +27,7 @@ from training.evaluate import (
     neutral,
     read_records,
     summary,
+    worst,
 )
 from training.figures import COLUMNS as SHOWN
 from training.figures import spread, strips
@@ -103,6 +104,20 @@ def test_clips_shown_differ_in_actor_and_emotion() -> None:
     chosen = [clips.rows[i] for i in spread(clips, 4)]
     assert len({row.actor for row in chosen}) == 4
     assert len({row.emotion for row in chosen}) == 4
+
+
+def test_two_actors_of_one_emotion_are_shown_in_turn() -> None:
+    clips = table_of("1_A_NEU", "1_B_NEU", "1_C_NEU", "2_A_NEU", "2_B_NEU")
+    assert spread(clips, 4) == [0, 3, 1, 4]
+    assert sorted(spread(clips, 9)) == [0, 1, 2, 3, 4]
+
+
+def test_the_worst_clips_are_those_least_like_the_real_ones() -> None:
+    clips = table_of("1_A_NEU", "1_B_NEU", "2_A_NEU")
+    scores = {"1_A_NEU": 0.6, "1_B_NEU": 0.4, "2_A_NEU": 0.5}
+    records = [{"clip": c, "method": "speech2video", "ssim": s} for c, s in scores.items()]
+    records += [{"clip": c, "method": "sdfa", "ssim": 1 - s} for c, s in scores.items()]
+    assert worst(clips, records, 2) == [1, 2]
 
 
 def test_a_mismatched_still_is_of_another_actor_and_goes_round_the_table() -> None:
