@@ -65,6 +65,7 @@ def build(studios: dict[str, Studio], jobs: Jobs) -> gr.Audio:
     outputs = [*videos, *notes, montage, status]
     connect(studios, jobs, (speak, stop), [speech, reference, film, faces], outputs)
     one_of(speech, film, columns[-1])
+    told_at_once(speech, status)
     together.click(fn=None, js=PLAY_TOGETHER, api_visibility="private")
     return speech
 
@@ -142,6 +143,17 @@ def one_of(speech: gr.Audio, film: gr.Video, column: gr.Column) -> None:
         lambda speech: gr.skip() if speech is None else None,
         speech,
         film,
+        api_visibility="private",
+        show_progress="hidden",
+    )
+
+
+def told_at_once(speech: gr.Audio, status: gr.Markdown) -> None:
+    """Say what is wrong with a recording when it is given, and not only when the button is pressed."""
+    speech.change(
+        lambda speech: (handlers.speech_problem(speech) or handlers.READY) if speech else gr.skip(),
+        speech,
+        status,
         api_visibility="private",
         show_progress="hidden",
     )

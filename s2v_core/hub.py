@@ -11,7 +11,15 @@ from s2v_core.errors import CheckpointError, UserError
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-PATTERNS = ("portrait.png", "README.md", "*/config.json", "*/model.safetensors", "*/*.csv")
+PATTERNS = (
+    "portrait.png",
+    "README.md",
+    "curves.png",
+    "failures.jpg",
+    "*/config.json",
+    "*/model.safetensors",
+    "*/*.csv",
+)
 REFUSALS = {
     401: "log in with: hf auth login",
     403: "this account may not write there",
@@ -89,7 +97,7 @@ def files(model: Path) -> list[str]:
 
 
 def card(model: Path, repo: str) -> str:
-    """Return the model card: what it is, how to load it, and the notes beside the model sets."""
+    """Return the model card: how to load it, its networks, and the model set's own README."""
     from safetensors import safe_open
 
     networks = []
@@ -97,7 +105,7 @@ def card(model: Path, repo: str) -> str:
         with safe_open(path, "pt") as weights:
             networks.append(f"| {path.parent.name} | {len(list(weights.keys()))} |")
     config = json.loads((model / "composer" / "config.json").read_text())
-    notes = model.parent / "README.md"
+    notes = model / "README.md"
     return CARD.format(
         name=model.name,
         repo=repo,

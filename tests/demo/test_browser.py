@@ -125,6 +125,7 @@ def test_stop_frees_the_model_for_the_next_visitor(visit, speech, tmp_path):
 def test_a_text_file_is_refused_in_words(visit, not_audio, tmp_path):
     tab = visit()
     upload(tab, not_audio)
+    expect(tab.locator("#status")).to_contain_text("letter.wav cannot be read as audio")
     words = tab.locator("#speech").get_by_text("letter.wav cannot be read as audio")
     for _ in range(3):  # the player, which cannot play it either, may be drawn anew over the words
         tab.click("#speak")

@@ -43,6 +43,7 @@ def test_the_card_is_one_and_names_every_network(hub_stand_in, api) -> None:
     networks = {path.parent.name for path in MODEL.glob("*/model.safetensors")}
     assert all(f"| {name} |" in card.text for name in networks)
     assert 's2v_core.from_pretrained("someone/faces"' in card.text
+    assert (MODEL / "README.md").read_text(encoding="utf-8") in card.text
 
 
 def test_only_a_model_sets_own_files_go(tmp_path) -> None:
