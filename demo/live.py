@@ -44,8 +44,8 @@ SEATS = os.cpu_count() or 1  # who may speak at once: each takes nearly half a c
 QUALITY = 90  # of the JPEG, in percent
 
 INTRO = """
-Press the button and speak: the face speaks with you, a fifth of a second behind. It changes while
-the model gets to know your voice, less and less, for about twenty seconds.
+The face speaks with you, about a quarter of a second behind. It changes while the model gets to know
+your voice, less and less, and has settled after twenty seconds of speech.
 """
 HINT = (
     "No headphones are needed: the face makes no sound. It stops after a minute. What you say is "
@@ -54,8 +54,8 @@ HINT = (
 SETTLING = "Getting to know your voice…"
 SETTLED = "The face has settled."
 FULL = "Others are speaking just now: try again in a minute."
-OVER = "A minute is over: press the button to go on."
-GONE = "The server has not heard from you for a while: press the button to begin again."
+OVER = "A minute is over: press Start to go on."
+GONE = "The server has not heard from you for a while: press Start to begin again."
 ODD_RATE = "This microphone runs at {} Hz, which is not known here: choose another."
 STAGE = """
 <div class="stage">
@@ -189,10 +189,10 @@ def build(model: Speech2Video) -> None:
                 elem_id="live",
             )
         with gr.Column(scale=3, min_width=280):
-            gr.Markdown(INTRO, elem_classes="prose")
             with gr.Row(elem_classes="actions"):
                 start = gr.Button("Start", variant="primary", scale=3, elem_id="live-start")
                 stop = gr.Button("Stop", scale=1, min_width=100, elem_id="live-stop")
+            gr.Markdown(INTRO, elem_classes="prose")
             hint(HINT)
     start.click(fn=None, js=SAY.format("start"), api_visibility="private")
     stop.click(fn=None, js=SAY.format("stop"), api_visibility="private")
