@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 SCRIPT = Path(__file__).parent / "live.js"
 RATES = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000, 176_400, 192_000)
 LONGEST = 60  # seconds of speech; then others may want the seat
-LATE = 0.4  # seconds: of a longer piece only the newest frame is drawn, to catch up
+SHORTEST = 0.12  # seconds at the end of a piece that are always drawn: three frames
+SHARE = 0.7  # of the time that a piece lasts, in which it is to be drawn: the rest is for the way
 AWAY = 5  # seconds without a piece, after which the visitor is taken to have left
 SEATS = os.cpu_count() or 1  # who may speak at once: each takes nearly half a core
 QUALITY = 90  # of the JPEG, in percent
@@ -74,15 +75,25 @@ class Visit:
     stream: Stream
     rate: int  # Hz, of the samples to come
     heard: int = 0  # samples
+    pace: float = 2.0  # seconds of speech drawn in a second, of the piece before
     seen: float = field(default_factory=time.monotonic)
     lock: Lock = field(default_factory=Lock)  # a stream hears its pieces one after the other
 
     def hear(self, samples: Tensor) -> list[np.ndarray]:
-        """Return the labelled pictures (H, W, 3) that the next piece (n,) in [-1, 1] makes known."""
+        """Return the labelled pictures (H, W, 3) that the next piece (n,) in [-1, 1] makes known.
+
+        On a machine that is too slow to draw all of it, only those of its end: nobody is late ever after.
+        """
         self.seen = time.monotonic()
         self.heard += len(samples)
-        late = len(samples) > LATE * self.rate
-        return to_pictures(self.stream.feed(samples, newest=late), label=True)
+        share = max(min(1, SHARE * self.pace) * len(samples), SHORTEST * self.rate)
+        late = max(0, len(samples) - round(share))
+        if late:
+            self.stream.feed(samples[:late], newest=True)
+        frames = self.stream.feed(samples[late:])
+        taken = time.monotonic() - self.seen
+        self.pace = (len(samples) - late) / self.rate / max(taken, 0.001)
+        return to_pictures(frames, label=True)
 
     @property
     def over(self) -> bool:
