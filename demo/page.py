@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from demo import compare, heard, mix, parts, study
+from demo import compare, heard, live, mix, parts, study
 from demo.handlers import Studio
 from demo.jobs import Jobs
 from s2v_core import hearing
@@ -74,6 +74,8 @@ def build(model: Speech2Video, *others: Speech2Video) -> gr.Blocks:
                     mix.build(model, observed, jobs, tab)
                 with gr.Tab("What it heard") as tab:
                     same_speech(tab, speech, heard.build(model, observed, syncnet, jobs))
+            with gr.Tab("Live"):
+                live.build(model)
             with gr.Tab("Study"):
                 study.build(model)
             with gr.Tab("About"):
