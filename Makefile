@@ -2,11 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+KIND ?= crema_d
 CORPUS ?= ../shared/corpora/avatars
 RUN ?= runs/avatars
 CONFIGS ?= training/configs/avatars
 OUT ?= checkpoints/avatars
 DATA ?= data/avatars
+BASE ?= checkpoints/avatars
 
 .PHONY: setup demo test lint train bench clean
 
@@ -31,8 +33,8 @@ lint: setup
 
 # Every network of OUT, in order; an interrupted run goes on where it was.
 train: setup
-	$(BIN)/python -m training.prepare --corpus crema_d --root $(CORPUS) --out $(DATA)
-	$(BIN)/python -m training.train_all --data $(DATA) --run $(RUN) --configs $(CONFIGS) --out $(OUT)
+	$(BIN)/python -m training.prepare --corpus $(KIND) --root $(CORPUS) --out $(DATA) $(PREPARE)
+	$(BIN)/python -m training.train_all --data $(DATA) --run $(RUN) --configs $(CONFIGS) --out $(OUT) --base $(BASE)
 
 # Tables of speed on this machine, generation and training; BENCH=--long adds a minute and ten minutes of speech.
 bench: setup

@@ -39,11 +39,17 @@ def labels(clips: Clips, kind: str, actors: tuple[str, ...]) -> list[int]:
     return [EMOTIONS.index(row.emotion) for row in clips.rows]
 
 
+def kinds(clips: Clips) -> dict[str, int]:
+    """Return what there is to judge in ``clips``, each with its classes: no emotion where all show one."""
+    emotion = {"emotion": len(EMOTIONS)} if len({row.emotion for row in clips.rows}) > 1 else {}
+    return {"identity": len(clips.actors)} | emotion
+
+
 def main(args: argparse.Namespace) -> None:
     """Train both, try them on clips they never saw, and export."""
     config = settings.read(args.config, JudgesSettings, args.overrides)
     train, test = Clips.read(args.data, "train"), Clips.read(args.data, "test")
-    for kind, classes in (("identity", len(train.actors)), ("emotion", len(EMOTIONS))):
+    for kind, classes in kinds(train).items():
         torch.manual_seed(config.schedule.seed)
         accelerator = accelerated(config.schedule)
         network = SENet(replace(config.model, classes=classes))

@@ -9,33 +9,41 @@ import argparse
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from s2v_core.engine import NETWORKS
 
-# module, settings file, the network it exports (features exports none)
+# module, settings file, the networks it exports
 STEPS = (
-    ("landmarks", "landmarks", "landmarks"),
-    ("cpc", "cpc", "cpc"),
-    ("teachers", "teachers", "teacher_emotion"),
-    ("features", "features", None),
-    ("stage1", "stage1", "students"),
-    ("stage2", "stage2", "composer"),
-    ("sdfa", "sdfa", "sdfa"),
-    ("speech2face", "speech2face", "speech2face"),
-    ("sdfa", "s2f_sdfa", "s2f_sdfa"),
-    ("judges", "judges", "judge_emotion"),
-    ("lips", "lips", "judge_lips"),
-    ("syncnet", "syncnet", "syncnet"),
+    ("landmarks", "landmarks", ("landmarks",)),
+    ("cpc", "cpc", ("cpc",)),
+    ("teachers", "teachers", ("teacher_identity", "teacher_emotion")),
+    ("features", "features", ()),
+    ("stage1", "stage1", ("students",)),
+    ("stage2", "stage2", ("composer",)),
+    ("sdfa", "sdfa", ("sdfa",)),
+    ("speech2face", "speech2face", ("speech2face",)),
+    ("sdfa", "s2f_sdfa", ("s2f_sdfa",)),
+    ("judges", "judges", ("judge_identity", "judge_emotion")),
+    ("lips", "lips", ("judge_lips",)),
+    ("syncnet", "syncnet", ("syncnet",)),
 )
-# what training.evaluate needs beside NETWORKS
+# what training.evaluate uses beside NETWORKS, where the corpus lets it be trained
 JUDGES = ("judge_identity", "judge_emotion", "judge_lips", "syncnet")
 
 
-def train(data: Path, run: Path, configs: Path) -> None:
-    """Run every step whose export is missing, each in a process of its own."""
-    for module, config, export in STEPS:
-        if export and (run / "export" / export / "model.safetensors").exists():
+def train(data: Path, run: Path, configs: Path, base: Path) -> None:
+    """Run every step whose exports are missing, each in a process of its own.
+
+    A step without a settings file trains nothing: its networks are those in ``base``.
+    """
+    for module, config, exports in STEPS:
+        missing = [name for name in exports if not weights(run / "export" / name).exists()]
+        if exports and not missing:
+            continue
+        if not (configs / f"{config}.yaml").exists():
+            borrow(missing, base, run / "export")
             continue
         command = [
             sys.executable,
@@ -50,10 +58,26 @@ def train(data: Path, run: Path, configs: Path) -> None:
             raise SystemExit(f"{config} stopped; mend what it says and run the same command again.")
 
 
+def weights(folder: Path) -> Path:
+    """Return the file of a network's weights."""
+    return folder / "model.safetensors"
+
+
+def borrow(names: Sequence[str], base: Path, exports: Path) -> None:
+    """Copy networks from ``base``; no judges, who know their own corpus's people alone."""
+    for name in names:
+        if name in JUDGES or not weights(base / name).exists():
+            print(f"· {name}: without settings; passed over", flush=True)
+            continue
+        shutil.copytree(base / name, exports / name, dirs_exist_ok=True)
+        print(f"· {name}: without settings; taken from {base}", flush=True)
+
+
 def export(run: Path, out: Path) -> None:
     """Copy the networks and their judges from the run into ``out``; its portrait is put there by hand."""
     for name in (*NETWORKS, *JUDGES):
-        shutil.copytree(run / "export" / name, out / name, dirs_exist_ok=True)
+        if name in NETWORKS or weights(run / "export" / name).exists():
+            shutil.copytree(run / "export" / name, out / name, dirs_exist_ok=True)
     print(f"exported to {out}")
 
 
@@ -66,8 +90,14 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--configs", type=Path, default=Path("training/configs/avatars"))
+    parser.add_argument(
+        "--base",
+        type=Path,
+        default=Path("checkpoints/avatars"),
+        help="networks of the steps that the settings leave out (default: %(default)s)",
+    )
     args = parser.parse_args()
-    train(args.data, args.run, args.configs)
+    train(args.data, args.run, args.configs, args.base)
     export(args.run, args.out)
 
 

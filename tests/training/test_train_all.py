@@ -1,0 +1,68 @@
+"""Which steps `make train` runs, and where a network comes from that it does not train."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from training import train_all
+from training.train_all import STEPS
+
+
+@pytest.fixture
+def ran(monkeypatch) -> list[str]:
+    """The settings files of the steps that were started, none of which does anything."""
+    started: list[str] = []
+
+    def run(command: list[str], check: bool) -> SimpleNamespace:
+        started.append(Path(command[command.index("--config") + 1]).stem)
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return started
+
+
+def network(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_text(str(folder))
+
+
+def configs(folder: Path, *left_out: str) -> Path:
+    folder.mkdir()
+    for _, name, _ in STEPS:
+        if name not in left_out:
+            (folder / f"{name}.yaml").touch()
+    return folder
+
+
+def test_a_step_whose_networks_are_there_is_passed_over(tmp_path, ran):
+    run = tmp_path / "run"
+    for name in ("cpc", "teacher_identity"):
+        network(run / "export" / name)
+    train_all.train(tmp_path, run, configs(tmp_path / "configs"), tmp_path / "base")
+    assert ran == [name for _, name, _ in STEPS if name != "cpc"]  # one teacher is missing
+
+
+def test_a_network_without_settings_is_the_bases_but_a_judge_never(tmp_path, ran):
+    run, base = tmp_path / "run", tmp_path / "base"
+    for name in ("landmarks", "judge_lips"):
+        network(base / name)
+    train_all.train(tmp_path, run, configs(tmp_path / "configs", "landmarks", "lips"), base)
+    assert {path.name for path in (run / "export").iterdir()} == {"landmarks"}
+    assert "lips" not in ran and "landmarks" not in ran and len(ran) == len(STEPS) - 2
+
+
+def test_judges_that_could_not_be_trained_are_not_exported(tmp_path):
+    names = {name for _, _, exports in STEPS for name in exports}
+    for name in names - {"judge_lips"}:
+        network(tmp_path / "run" / "export" / name)
+    train_all.export(tmp_path / "run", tmp_path / "out")
+    made = {path.name for path in (tmp_path / "out").iterdir()}
+    assert made == names - {"judge_lips", "teacher_identity", "teacher_emotion"}
+    (tmp_path / "run" / "export" / "composer" / "model.safetensors").unlink()
+    (tmp_path / "run" / "export" / "composer").rmdir()
+    with pytest.raises(FileNotFoundError):
+        train_all.export(tmp_path / "run", tmp_path / "other")
