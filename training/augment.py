@@ -14,13 +14,15 @@ from s2v_core.audio import SAMPLE_RATE
 
 
 def augment(audio: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return ``audio (T,)`` with a random room, colour, noise and level; same length and timing."""
+    """Return ``audio (T,)`` with a random room, colour, noise, line and level; same length and timing."""
     if rng.random() < 0.4:
         audio = room(audio, decay=rng.uniform(0.05, 0.35), wet=rng.uniform(0.1, 0.5), rng=rng)
     if rng.random() < 0.7:
         audio = colour(audio, rng)
     if rng.random() < 0.7:
         audio = noise(audio, snr_db=rng.uniform(12, 45), rng=rng)
+    if rng.random() < 0.25:
+        audio = telephone(audio)
     return level(audio, peak_db=rng.uniform(-24, -1))
 
 
@@ -52,6 +54,14 @@ def noise(audio: Tensor, snr_db: float, rng: np.random.Generator) -> Tensor:
     hiss = torch.from_numpy(shaped).float()
     gain = audio.square().mean().sqrt() / hiss.square().mean().sqrt() * 10 ** (-snr_db / 20)
     return audio + gain * hiss
+
+
+def telephone(audio: Tensor) -> Tensor:
+    """Return ``audio`` as a telephone or a wireless headset passes it on: 8 kHz in 256 mu-law steps (G.711)."""
+    peak = audio.abs().max().clamp_min(1e-4)
+    narrow = AF.resample(audio / peak, SAMPLE_RATE, SAMPLE_RATE // 2).clamp(-1, 1)
+    passed = AF.mu_law_decoding(AF.mu_law_encoding(narrow, 256), 256)
+    return peak * AF.resample(passed, SAMPLE_RATE // 2, SAMPLE_RATE)[: len(audio)]
 
 
 def level(audio: Tensor, peak_db: float) -> Tensor:

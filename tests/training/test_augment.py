@@ -101,3 +101,12 @@ def test_softened_frames_keep_their_size_and_place_and_lose_the_finest_detail():
         assert soft.shape == frames.shape
         torch.testing.assert_close(soft[0, 0], rows, atol=0.15, rtol=0)
         assert soft[0, 1].std() < 0.7
+
+
+def test_a_telephone_passes_low_tones_and_no_high_ones() -> None:
+    time = torch.arange(16_000) / 16_000
+    low, high = (0.3 * torch.sin(2 * torch.pi * f * time) for f in (440, 6000))
+    passed = augment.telephone(low + high)
+    assert passed.shape == low.shape
+    error = (passed - low)[800:-800].square().mean() / low.square().mean()
+    assert 0 < error < 0.01  # of 256 steps, 20 dB at least
