@@ -119,12 +119,12 @@ def model() -> Speech2Video:
 def server(
     tmp_path_factory: pytest.TempPathFactory, answers: Path, model: Speech2Video
 ) -> Iterator[str]:
-    """The address of the whole page on the shipped model."""
+    """The address of the whole page on both shipped models."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
         patch.setenv("S2V_ANSWERS", str(answers))
-        blocks = page.build(model)
+        blocks = page.build(model, s2v_core.load(CHECKPOINTS / "grid", "cpu", "float32"))
         _, url, _ = blocks.launch(
             prevent_thread_lock=True, quiet=True, ssr_mode=False, **page.settings()
         )

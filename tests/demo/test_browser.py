@@ -104,6 +104,19 @@ def test_an_example_by_keyboard_alone_and_one_file_of_all(visit, tmp_path):
     assert together.width > 3 * 96 and together.n_frames > 25
 
 
+def test_real_people_say_it_when_they_are_chosen(visit, tmp_path):
+    pictures = []
+    for faces in ("Rendered avatars", "Real people"):
+        tab = visit()
+        tab.locator('button:has-text("Calm man (English)"):visible').click()
+        tab.wait_for_selector("#speech a[download]")
+        tab.locator("#faces label", has_text=faces).click()
+        speak(tab)
+        pictures.append(tab.locator("#speech2video video").screenshot())
+        tab.screenshot(path=tmp_path / f"{faces}.png", full_page=True)
+    assert pictures[0] != pictures[1]
+
+
 def test_stop_frees_the_model_for_the_next_visitor(visit, speech, tmp_path):
     """A minute of speech takes the model many seconds; after Stop another's second does not wait."""
     long, short = tmp_path / "long.wav", tmp_path / "short.wav"
