@@ -81,7 +81,8 @@ def build(model: Speech2Video, *others: Speech2Video) -> gr.Blocks:
             with gr.Tab("About"):
                 gr.Markdown(ABOUT, elem_classes="prose")
         gr.Markdown(CONSENT, elem_id="consent")
-        gr.Markdown(f"Model **{model.name}**, running on **{model.device}**.", elem_id="model")
+        names = " and ".join(f"**{name}**" for name in studios)
+        gr.Markdown(f"Faces of {names}, running on **{model.device}**.", elem_id="model")
         page.unload(jobs.leave)
     return page.queue(max_size=MAX_WAITING)
 
