@@ -11,15 +11,13 @@ from demo import page
 from s2v_core import hub
 from s2v_core.errors import UserError
 
-CHECKPOINTS = Path(__file__).parent / "checkpoints"
-
 
 def main() -> int:
     """Serve the page until it is stopped; 2 when a model cannot be loaded."""
-    shipped = sorted(CHECKPOINTS.glob("*/")) or [CHECKPOINTS / "avatars"]
-    chosen = os.environ.get("S2V_MODEL")
+    shipped = sorted(Path(__file__).parent.glob("checkpoints/*/"))
     try:
-        models = [s2v_core.load(hub.located(name)) for name in ([chosen] if chosen else shipped)]
+        names = os.environ.get("S2V_MODEL", "").split() or shipped
+        models = [s2v_core.load(hub.located(name)) for name in names]
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

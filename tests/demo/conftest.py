@@ -15,12 +15,12 @@ import torch
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import s2v_core
-from app import CHECKPOINTS
 from demo import page, parts
 from s2v_core import video
 from s2v_core.engine import Generation, Speech2Video
 
 FPS, FRAMES = 25, 4
+CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 
 
 @dataclass
