@@ -14,9 +14,9 @@ from s2v_core.errors import UserError
 
 def main() -> int:
     """Serve the page until it is stopped; 2 when a model cannot be loaded."""
-    shipped = sorted(Path(__file__).parent.glob("checkpoints/*/"))
+    shipped = sorted(part.parent for part in Path(__file__).parent.glob("checkpoints/*/composer"))
     try:
-        names = os.environ.get("S2V_MODEL", "").split() or shipped
+        names = os.environ.get("S2V_MODEL", "").split() or shipped or ["checkpoints/avatars"]
         models = [s2v_core.load(hub.located(name)) for name in names]
     except UserError as error:
         print(error, file=sys.stderr)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from demo import gpu, handlers, pictures
 from demo.jobs import Jobs, in_words, stop_with
 from demo.mix import speaker_name
-from demo.parts import hint, offer_examples, speech_input
+from demo.parts import faces, hint, offer_examples, speech_input
 from s2v_core import audio, hearing, mixing
 from s2v_core.observed import EMOTIONS, Observed
 
@@ -83,16 +83,7 @@ def build(model: Speech2Video, observed: Observed, syncnet: SyncNet | None, jobs
                 stop = gr.Button("Stop", scale=1, min_width=100)
             status = gr.Markdown(READY, elem_id="heard-status", elem_classes="status")
         with gr.Column(scale=3, min_width=300):
-            near = gr.Gallery(
-                show_label=False,
-                columns=NEAREST,
-                height="auto",
-                allow_preview=False,
-                object_fit="cover",
-                buttons=[],
-                elem_id="near",
-                elem_classes="faces",
-            )
+            near = faces("near", columns=NEAREST)
             hint(
                 "The observed speakers whose voices are nearest, likest first: 1 is the same, 0 as "
                 "near as anybody. The model was taught on clips of these speakers."

@@ -14,7 +14,7 @@ import torch
 
 from demo import gpu, handlers
 from demo.jobs import Jobs, in_words, reporter, stop_with
-from demo.parts import examples, hint, offer_examples, speech_input
+from demo.parts import examples, faces, hint, offer_examples, speech_input
 from s2v_core import audio, mixing
 from s2v_core.errors import UserError
 from s2v_core.observed import EMOTIONS, Observed
@@ -153,16 +153,7 @@ def gallery(mixer: Mixer, tab: gr.Tab) -> gr.Gallery:
     draw = gpu.borrow(mixer.portraits, sound=lambda: str(next(iter(examples().values()))))
     portraits = cache(draw)  # they are the same for everybody
     hint("The faces that the model remembers, as it draws them. Press one to take it.")
-    shown = gr.Gallery(
-        show_label=False,
-        columns=7,
-        height="auto",
-        allow_preview=False,
-        object_fit="cover",
-        buttons=[],
-        elem_id="speakers",
-        elem_classes="faces",
-    )
+    shown = faces("speakers", columns=7)
     tab.select(lambda: portraits(), None, shown, concurrency_id="model", api_visibility="private")
     return shown
 

@@ -36,7 +36,9 @@ A re-implementation of **Speech2Video** (Si et al., Interspeech 2021,
 [arXiv 2107.04806](https://arxiv.org/abs/2107.04806)) with the two methods that its authors compare it
 with. The first model set was trained on rendered avatars speaking emotional German and plain English (the
 EmoDB and GRID recordings): any other language, microphone or face is new to it. It cannot invent your face:
-it recalls the one whose voice is nearest to yours. Pictures are 96 x 128 pixels, stretched here.
+it recalls the one whose voice is nearest to yours. The real people, where they are offered, are two talkers of
+the GRID corpus (Cooke et al. 2006, CC BY 4.0); they never said what they are made to say here.
+Pictures are 96 x 128 pixels, stretched here.
 
 ### What the numbers say
 **Real-time factor:** time taken for each second of speech; below 1 is faster than speaking.

@@ -38,6 +38,20 @@ def offer_examples(speech: gr.Audio) -> None:
         gr.Examples([[str(file)] for file in known.values()], speech, example_labels=list(known))
 
 
+def faces(name: str, columns: int) -> gr.Gallery:
+    """Add a row of portraits, whole and small; ``name`` is its element's id."""
+    return gr.Gallery(
+        show_label=False,
+        columns=columns,
+        height="auto",
+        allow_preview=False,
+        object_fit="cover",
+        buttons=[],
+        elem_id=name,
+        elem_classes="faces",
+    )
+
+
 def hint(words: str) -> None:
     """Add a short line in small print."""
     gr.Markdown(words, elem_classes="hint")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gradio as gr
+import pytest
 
 import app
 import s2v_core
@@ -24,3 +25,25 @@ def test_the_page_is_launched_on_the_model(monkeypatch, fake_model):
     monkeypatch.setattr(gr.Blocks, "launch", lambda _, **settings: launched.update(settings))
     assert app.main() == 0
     assert launched["run_history"] is False
+
+
+@pytest.mark.parametrize(
+    ("environment", "folders", "expected"),
+    [
+        ("", ["grid/composer", "avatars/composer", "unfinished"], ["avatars", "grid"]),
+        ("a/b c", ["avatars/composer"], ["b", "c"]),
+        ("", [], ["avatars"]),  # which then says in words that it is missing
+    ],
+)
+def test_the_page_offers_what_is_named_or_else_what_is_there(
+    monkeypatch, tmp_path, fake_model, environment, folders, expected
+):
+    for folder in folders:
+        (tmp_path / "checkpoints" / folder).mkdir(parents=True)
+    loaded = []
+    monkeypatch.setattr(s2v_core, "load", lambda name: loaded.append(name.name) or fake_model)
+    monkeypatch.setattr(gr.Blocks, "launch", lambda *_, **settings: None)
+    monkeypatch.setattr(app, "__file__", str(tmp_path / "app.py"))
+    monkeypatch.setenv("S2V_MODEL", environment)
+    assert app.main() == 0
+    assert loaded == expected
