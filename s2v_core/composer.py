@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from s2v_core.cpc import STEPS_PER_SECOND
 from s2v_core.decoder import FrameDecoder
 
 
@@ -20,6 +21,9 @@ class ComposerConfig:
     fps: int = 25
     context: int = 256
     look: int = 0  # CPC steps heard before and after a frame's own; 0 is the paper's
+    motion: int = (
+        0  # face.motion's numbers, which S_mot hears, drawn in place of c_t; 0 is the paper's
+    )
     step: int = 64  # size of a CPC step's code
     speech: int = 256  # size of the frame's speech code
     mu: int = 2048
@@ -30,9 +34,14 @@ class ComposerConfig:
     teacher: tuple[int, ...] = (512, 512, 256, 128, 64)  # pool5 to pool1 of the identity teacher
 
     @property
+    def hop(self) -> int:
+        """CPC steps a frame."""
+        return STEPS_PER_SECOND // self.fps
+
+    @property
     def window(self) -> int:
         """CPC steps that a frame hears."""
-        return 100 // self.fps + 2 * self.look
+        return self.hop + 2 * self.look
 
 
 class IdentityBranch(nn.Module):
@@ -83,37 +92,50 @@ class Composer(nn.Module):
         super().__init__()
         self.config = config
         self.identity = IdentityBranch(config)
-        self.listen = nn.Sequential(
-            nn.Linear(config.context, config.step),  # each CPC step alone, then all of the window
-            nn.ReLU(),
-            nn.Flatten(2),
-            nn.Linear(config.window * config.step, config.speech),
-            nn.ReLU(),
-        )
+        self.listen = _moving(config) if config.motion else _listening(config)
         self.decoder = FrameDecoder(
             config.speech + config.mu, config.channels, config.identity, config.height, config.width
         )
 
-    def frames(self, windows: Tensor, mu: Tensor, maps: Sequence[Tensor]) -> Tensor:
+    def frames(self, heard: Tensor, mu: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """Return frames (B, F, 3, H, W) in [-1, 1].
 
-        ``windows (B, F, W, D)`` from cpc.context_windows, ``mu (B, D_mu)`` and the clip's identity
-        ``maps``.
+        ``heard`` is the windows (B, F, W, D) of cpc.context_windows, or face.motion (B, F, motion) if the
+        composer draws that, ``mu (B, D_mu)`` the emotion and ``maps`` the clip's identity.
         """
-        return self.draw(windows, mu, self.decoder.join(maps))
+        return self.draw(heard, mu, self.decoder.join(maps))
 
-    def draw(self, windows: Tensor, mu: Tensor, joined: Sequence[Tensor]) -> Tensor:
+    def draw(self, heard: Tensor, mu: Tensor, joined: Sequence[Tensor]) -> Tensor:
         """Return what ``frames`` does, given the decoder's ``join`` of the maps: once for a clip."""
-        emotion = mu.unsqueeze(1).expand(-1, windows.shape[1], -1)
-        code = torch.cat([self.listen(windows), emotion], dim=-1)  # c_t (+) mu
+        emotion = mu.unsqueeze(1).expand(-1, heard.shape[1], -1)
+        code = torch.cat([self.listen(heard), emotion], dim=-1)  # c_t (+) mu
         return self.decoder.draw(code, joined)
 
     def forward(
-        self, windows: Tensor, mu: Tensor, nu: Tensor, pose: Tensor
+        self, heard: Tensor, mu: Tensor, nu: Tensor, pose: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
         """Return frames (B, F, 3, H, W) and the clip's identity maps."""
         maps = self.identity(nu, pose)
-        return self.frames(windows, mu, maps), maps
+        return self.frames(heard, mu, maps), maps
+
+
+def _listening(config: ComposerConfig) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(config.context, config.step),  # each CPC step alone, then all of the window
+        nn.ReLU(),
+        nn.Flatten(2),
+        nn.Linear(config.window * config.step, config.speech),
+        nn.ReLU(),
+    )
+
+
+def _moving(config: ComposerConfig) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(config.motion, config.speech),
+        nn.ReLU(),
+        nn.Linear(config.speech, config.speech),
+        nn.ReLU(),
+    )
 
 
 def _grown(layer: nn.Module, channels: int) -> nn.Sequential:

@@ -21,8 +21,10 @@ from s2v_core.cpc import CPC, CPCConfig
 from s2v_core.errors import CheckpointError
 from s2v_core.face import LandmarkConfig, LandmarkNet, Still
 from s2v_core.methods import CHUNK, Animating, Composing, Face, Method
+from s2v_core.motion import Motion, MotionConfig
 from s2v_core.pipeline import work_ahead
 from s2v_core.sdfa import SDFA, SDFAConfig
+from s2v_core.speaker import Speaker, SpeakerConfig
 from s2v_core.speech2face import Speech2Face, Speech2FaceConfig
 from s2v_core.stream import Stream
 from s2v_core.students import Students, StudentsConfig
@@ -30,12 +32,15 @@ from s2v_core.students import Students, StudentsConfig
 NETWORKS = {
     "cpc": (CPC, CPCConfig),
     "students": (Students, StudentsConfig),
+    "speaker": (Speaker, SpeakerConfig),
+    "motion": (Motion, MotionConfig),
     "composer": (Composer, ComposerConfig),
     "sdfa": (SDFA, SDFAConfig),
     "speech2face": (Speech2Face, Speech2FaceConfig),
     "s2f_sdfa": (SDFA, SDFAConfig),
     "landmarks": (LandmarkNet, LandmarkConfig),
 }
+OPTIONAL = ("speaker", "motion")  # networks that the paper's method does without
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]  # method, frames done, frames in all
 Watch = Callable[[str, np.ndarray], None]  # method, a frame (H, W, 3) uint8 before it is labelled
@@ -73,8 +78,16 @@ class Speech2Video:
                 f"{folder}: no such model; train it with make train, or name another with --model."
             )
         networks = {
-            key: checkpoint.load_network(folder / key, *types) for key, types in NETWORKS.items()
+            key: checkpoint.load_network(folder / key, *types)
+            for key, types in NETWORKS.items()
+            if key not in OPTIONAL or (folder / key).is_dir()
         }
+        if networks["composer"].config.motion and "motion" not in networks:
+            raise CheckpointError(
+                f"{folder / 'motion'} is missing, and the composer draws what it hears; "
+                "fetch the whole repository."
+            )
+        networks["students"].speaker = networks.get("speaker")
         picked = pick_device(device)
         for key in ("composer", "sdfa", "s2f_sdfa"):
             networks[key].decoder.fold(pick_precision(precision, picked))

@@ -22,6 +22,8 @@ from s2v_core.errors import FaceError
 
 HEIGHT, WIDTH = 128, 96  # SDFA's crop
 POINTS = (33, 36, 39, 42, 45, 48, 54, 62, 66)  # Multi-PIE 68: nose base, eyes, mouth, inner lips
+MOUTH = (5, 6, 7, 8)  # the mouth's places in POINTS: corners, upper and lower inner lip
+MOTION = 1 + 2 * len(MOUTH) + 2  # numbers a frame, see ``motion``
 TEMPLATE = np.array([[48, 72], [24, 44], [37.5, 44.5], [58.5, 44.5], [72, 44]])  # first five, x y
 STRAIGHT = 0.51j  # where the nose base is, see pose, on average over the avatars
 PATCH = 96  # side of the square the landmark network sees
@@ -168,6 +170,19 @@ def pose(points: np.ndarray) -> np.ndarray:
     nose = (plane[..., 0] - eyes.mean(-1)) / (eyes[..., -1] - eyes[..., 0])
     offset = 100 * (nose - STRAIGHT)
     return np.stack([offset.real, offset.imag], axis=-1).astype(np.float32)
+
+
+def motion(points: np.ndarray) -> np.ndarray:
+    """Return what of a face moves with speech, (N, 11) float32, from a clip's ``points (N, 9, 2)``.
+
+    ``points`` are landmarks in crop pixels, in the order of POINTS. First how far the inner lips are
+    apart, then where the four points of the mouth are (x, y of each) and how the head is turned (see
+    ``pose``), these ten as they depart from the clip's mean, which belongs to the face and its mood.
+    """
+    mouth = points[:, MOUTH].reshape(len(points), -1)
+    held = np.concatenate([mouth, pose(points)], axis=1)
+    apart = np.linalg.norm(points[:, MOUTH[-1]] - points[:, MOUTH[-2]], axis=-1)
+    return np.column_stack([apart, held - held.mean(0)]).astype(np.float32)
 
 
 def smooth(points: np.ndarray, window: int) -> np.ndarray:

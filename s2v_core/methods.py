@@ -7,15 +7,16 @@ So frames can be drawn while the speech is still coming, and several pieces of i
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from s2v_core import audio
-from s2v_core.composer import ComposerConfig
-from s2v_core.cpc import CPC, STEPS_PER_SECOND, Listener, hear_pieces, summarise_pieces
+from s2v_core.cpc import Listener, Steps, hear_pieces, summarise_pieces
 from s2v_core.face import Still
+from s2v_core.motion import Motion
 from s2v_core.sdfa import SDFA, WINDOW
 from s2v_core.sound import SAMPLE_RATE
 from s2v_core.students import unit
@@ -68,6 +69,7 @@ class Composing:
         self.cpc, self.students, self.composer = (
             networks[name] for name in ("cpc", "students", "composer")
         )
+        self.motion: Motion | None = networks.get("motion")
 
     @torch.inference_mode()
     def recall(self, pieces: Iterable[Tensor]) -> Face:
@@ -85,13 +87,19 @@ class Composing:
 
     def ear(self) -> Ear:
         """Return a fresh ear for one speech."""
-        return ContextEar(self.cpc, self.composer.config)
+        if self.motion is None:
+            config = self.composer.config
+            return StepsEar(Listener(self.cpc), config.look, config.window, config.hop)
+        config = self.motion.config
+        steps = Steps(partial(self.motion.hear, self.cpc), config.heard)
+        return StepsEar(steps, config.before * config.hop, config.window, config.hop)
 
     @torch.inference_mode()
     def draw(self, codes: Tensor, face: Face) -> Tensor:
         """Return frames (n, 3, H, W) of the windows ``codes (n, W, D)``."""
         mu, *joined = face
-        return self.composer.draw(codes[None], mu, joined)[0]
+        heard = codes if self.motion is None else self.motion(codes)[:, 0]
+        return self.composer.draw(heard[None], mu, joined)[0]
 
 
 class Animating:
@@ -139,34 +147,35 @@ class Animating:
         return self.sdfa.draw(speech, noise, turned, code, joined)[0]
 
 
-class ContextEar:
-    """Cuts what CPC hears into windows: those of cpc.context_windows, while the speech arrives."""
+class StepsEar:
+    """Cuts the steps that are heard into windows: those of cpc.windows, while the speech arrives."""
 
-    def __init__(self, cpc: CPC, config: ComposerConfig) -> None:
-        self.listener, self.look = Listener(cpc), config.look
-        self.windows = Sliding(config.window, STEPS_PER_SECOND // config.fps)
+    def __init__(self, steps: Listener | Steps, before: int, window: int, hop: int) -> None:
+        """A window is ``window`` steps from ``before`` before a frame's own; a frame lasts ``hop``."""
+        self.steps, self.before = steps, before
+        self.windows = Sliding(window, hop)
         self.frames, self.last = 0, None
 
     @torch.inference_mode()
     def feed(self, speech: Tensor) -> Tensor:
         """Return the windows (n, W, D) that ``speech (1, T)`` completes."""
-        return self._cut(self.listener.feed(speech))
+        return self._cut(self.steps.feed(speech))
 
     @torch.inference_mode()
     def finish(self, n_frames: int) -> Tensor:
         """Return the rest of all ``n_frames`` windows; the last step stands for what never comes."""
-        heard = self._cut(self.listener.finish())
+        heard = self._cut(self.steps.finish())
         if self.last is None:  # less than a step was said
             return heard
         rest = self.windows.finish(self.last, n_frames - self.frames)[0]
         return torch.cat([heard, rest])
 
-    def _cut(self, context: Tensor) -> Tensor:
-        if context.shape[1]:
+    def _cut(self, steps: Tensor) -> Tensor:
+        if steps.shape[1]:
             if self.last is None:
-                self.windows.push(context[:, :1].expand(-1, self.look, -1))
-            self.last = context[:, -1:]
-        windows = self.windows.push(context)[0]
+                self.windows.push(steps[:, :1].expand(-1, self.before, -1))
+            self.last = steps[:, -1:]
+        windows = self.windows.push(steps)[0]
         self.frames += len(windows)
         return windows
 

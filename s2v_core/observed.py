@@ -96,8 +96,7 @@ class Observed:
 
         The cosine, -1 to 1, with the nearest of the speaker's remembered clips: what ``recollect`` goes by.
         """
-        nearness = self.students.near_faces(nu) * self.students.config.focus_nu
-        return _nearest(nearness, [clip.actor for clip in self.clips])
+        return _nearest(self.students.likeness(nu), [clip.actor for clip in self.clips])
 
     def near_emotions(self, mu: Tensor) -> dict[str, float]:
         """Return how like each emotion a heard ``mu (1, D_mu)`` is, as ``near_faces`` does."""

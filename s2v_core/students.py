@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2v_core.cpc import summarise
+from s2v_core.speaker import Speaker
 from s2v_core.voice import Voice
 
 
@@ -43,6 +44,7 @@ class Students(nn.Module):
         for name, size in (("emotions", config.mu), ("faces", config.nu), ("poses", 2)):
             kept = torch.zeros(config.memory, size) if config.memory else None
             self.register_buffer(name, kept)
+        self.speaker: Speaker | None = None  # where a model set has one, it joins S_id
 
     @property
     def hears_speech(self) -> bool:
@@ -53,10 +55,14 @@ class Students(nn.Module):
         """Return emotion mu (B, D_mu) and identity nu (B, D_nu), each of unit mean square.
 
         ``heard`` is the speech (B, T) if ``hears_speech``, else the context (B, L, D). Equation 2 fixes
-        the vectors only up to their length, so they are normalised here once.
+        the vectors only up to their length, so they are normalised here once. Where a ``speaker`` joins,
+        its voice (B, E) follows nu: ``near_faces`` goes by both.
         """
         omega = self.voice(heard) if self.hears_speech else summarise(heard, self.config.summary)
-        return self.judge(omega)
+        mu, nu = self.judge(omega)
+        if self.speaker is None:
+            return mu, nu
+        return mu, torch.cat([nu, self.speaker(heard)], dim=1)
 
     def judge(self, omega: Tensor) -> tuple[Tensor, Tensor]:
         """Return mu and nu, as ``forward`` does, of the speech's summary ``omega (B, D)``."""
@@ -75,8 +81,22 @@ class Students(nn.Module):
         return _nearness(mu, self.emotions, self.config.focus_mu)
 
     def near_faces(self, nu: Tensor) -> Tensor:
-        """Return how near each remembered face is to ``nu (B, D_nu)``: (B, M), for a softmax."""
-        return _nearness(nu, self.faces, self.config.focus_nu)
+        """Return how near each remembered face is to ``nu (B, D_nu)``: (B, M), for a softmax.
+
+        If a speaker's voice follows nu, how near the remembered voice is counts as well.
+        """
+        nu, voice = nu[:, : self.config.nu], nu[:, self.config.nu :]
+        nearness = _nearness(nu, self.faces, self.config.focus_nu)
+        if not voice.shape[1]:
+            return nearness
+        return nearness + self.config.decide * self.speaker.near(voice)
+
+    def likeness(self, nu: Tensor) -> Tensor:
+        """Return ``near_faces`` as a cosine, -1 to 1, or as the mean of two by their weights."""
+        most = 1 / self.config.focus_nu
+        if nu.shape[1] > self.config.nu:
+            most += self.config.decide / self.speaker.config.focus
+        return self.near_faces(nu) / most
 
     def recollect(self, mu: Tensor, nu: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``mu`` and ``nu`` drawn to the remembered ones nearest to them, by softmax attention.
@@ -85,14 +105,14 @@ class Students(nn.Module):
         aim is a face observed in training (section 1). Without a memory they stay as they are.
         """
         if not self.config.memory:
-            return mu, nu
+            return mu, nu[:, : self.config.nu]
         emotion = F.softmax(self.near_emotions(mu) / self.config.decide, dim=1) @ self.emotions
         return unit(emotion), self.recollect_face(nu)
 
     def recollect_face(self, nu: Tensor) -> Tensor:
         """Return ``nu (B, D_nu)`` drawn to the remembered faces nearest to it, as ``recollect`` does."""
         if not self.config.memory:
-            return nu
+            return nu[:, : self.config.nu]
         return unit(F.softmax(self.near_faces(nu) / self.config.decide, dim=1) @ self.faces)
 
     def rest(self, nu: Tensor) -> Tensor:

@@ -46,6 +46,10 @@ class Clips:
         """Return how the head is turned in every frame of a clip (N, 2), see face.pose."""
         return torch.from_numpy(face.pose(self.points(index)))
 
+    def motion(self, index: int) -> Tensor:
+        """Return what of the face moves with speech in every frame of a clip (N, 11), see face.motion."""
+        return torch.from_numpy(face.motion(self.points(index)))
+
     def mean_poses(self) -> Tensor:
         """Return every clip's mean pose (clips, 2)."""
         return torch.stack([self.pose(index).mean(0) for index in range(len(self))])

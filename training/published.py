@@ -1,12 +1,14 @@
-"""Turn the published weights of CPC_audio, VGGFace, FERPlus and SDFA into this project's networks.
+"""Turn the published weights of CPC_audio, VGGFace, FERPlus, SDFA and Resemblyzer into this project's networks.
 
     python -m training.published vgg_face --run runs/crema_d
     python -m training.published ferplus --run runs/crema_d --file senet50_ferplus_dag.pth
     python -m training.published cpc_audio --run runs/crema_d --sha256 d0f474de...
     python -m training.published sdfa --run runs/crema_d --file crema.dat
+    python -m training.published resemblyzer --run runs/crema_d
 
 Each is fetched (or read from --file) and written into RUN/export, where the later steps take it in place of
-a network trained here. Their licences are their authors' (VGGFace: research only); nothing of them is shipped.
+a network trained here. Their licences are their authors' (VGGFace: research only); nothing of them is shipped
+but Resemblyzer's (Apache License 2.0), in the model sets' speaker/.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from s2v_core.audio import SAMPLE_RATE
 from s2v_core.cpc import CPC, CPCConfig
 from s2v_core.errors import UserError
 from s2v_core.sdfa import SDFA, SDFAConfig
+from s2v_core.speaker import Speaker, SpeakerConfig
 from training.teachers import SENET_BLOCKS, VGG, VGG_BLOCKS, SENet, SENetConfig, VGGConfig
 
 # What a pickled array is made of; crema.dat keeps its mean face as one.
@@ -204,6 +207,13 @@ def sdfa(file: dict[str, Any]) -> tuple[SDFA, SDFAConfig]:
     return fill(SDFA(config), renamed(weights, sdfa_names()) | joins | last), config
 
 
+def resemblyzer(file: dict[str, Any]) -> tuple[Speaker, SpeakerConfig]:
+    """Return Resemblyzer's voice encoder (Jemine 2019) from pretrained.pt; it remembers nobody yet."""
+    config = SpeakerConfig()
+    kept = {k: v for k, v in file["model_state"].items() if not k.startswith("similarity_")}
+    return fill(Speaker(config), kept | {"voices": torch.zeros(0, config.embedding)}), config
+
+
 SOURCES = {
     "vgg_face": Source(f"{ALBANIE}/vgg_face_dag.pth", "teacher_identity", vgg_face),
     "ferplus": Source(f"{ALBANIE}/senet50_ferplus_dag.pth", "teacher_emotion", ferplus),
@@ -215,6 +225,11 @@ SOURCES = {
     ),
     "sdfa": Source(
         "https://github.com/DinoMan/speech-driven-animation", "sdfa", sdfa, by_hand=True
+    ),
+    "resemblyzer": Source(
+        "https://github.com/resemble-ai/Resemblyzer/raw/master/resemblyzer/pretrained.pt",
+        "recogniser",
+        resemblyzer,
     ),
 }
 

@@ -52,6 +52,8 @@ class Stage2Settings:
     lambda_lower: float = 0.0  # the same on the lower half; 0 is the paper's
     lambda_mouth: float = 0.0  # on the mouth alone; 0 is the paper's
     lambda_gradient: float = 60.0
+    lambda_detail: float = 0.0  # the finest edges in place; 0 is the paper's
+    lambda_texture: float = 0.0  # and as much fine detail as there is; 0 is the paper's
     lambda_identity: float = 1.0
     lambda_frame: float = 1.0
     lambda_sync: float = 0.8
@@ -66,6 +68,7 @@ class Batch(NamedTuple):
     """What one step sees."""
 
     windows: Tensor  # (B, F, W, D) speech at the frames
+    drawn: Tensor  # what the composer draws from: the same, or face.motion (B, F, motion)
     elsewhere: Tensor  # (B, F, W, D) speech of the same clip at other times (t' of equation 6)
     mu: Tensor  # (B, D_mu)
     nu: Tensor  # (B, D_nu)
@@ -87,6 +90,7 @@ class Stage2Trainer:
         self.config, self.accelerator = config, accelerator
         self.schedule = config.schedule.over(len(clips))
         self.poses = [clips.pose(i) for i in range(len(clips))]
+        self.motions = [clips.motion(i) for i in range(len(clips))]
         self.clips, self.seen = clips, seen
         self.scales = len(config.model.identity)
         self.statistics = [_statistics([s[f"map.{i}"] for s in seen]) for i in range(self.scales)]
@@ -120,9 +124,21 @@ class Stage2Trainer:
         mu, nu = seen["mu"][copy], seen["nu"][copy]
         if rng.random() < self.config.forced:
             mu, nu = unit(seen["emotion"].mean(0)), unit(seen["identity"])
-        pose = self.poses[index][at, : self.config.model.pose].mean(0)
+        pose = self._pose(index, at)
+        drawn = self._drawn(windows, index, at)
         maps = [(seen[f"map.{i}"] - m) / s for i, (m, s) in enumerate(self.statistics)]
-        return windows[at], windows[away], mu, nu, pose, self.clips.frames(index, at), maps
+        frames = self.clips.frames(index, at)
+        return windows[at], drawn, windows[away], mu, nu, pose, frames, maps
+
+    def _pose(self, index: int, at: np.ndarray) -> Tensor:
+        """Return how the head is turned (pose,) in the frames ``at``, or in all if motion tells the rest."""
+        model = self.config.model
+        turned = self.poses[index] if model.motion else self.poses[index][at]
+        return turned[:, : model.pose].mean(0)
+
+    def _drawn(self, windows: Tensor, index: int, at: np.ndarray) -> Tensor:
+        """Return what the composer draws a clip's frames ``at`` from; ``windows`` are of all of them."""
+        return self.motions[index][at] if self.config.model.motion else windows[at]
 
     def _heard(self, context: Tensor, index: int) -> Tensor:
         """Return the speech windows (N, W, D) of every frame of a clip, from its ``context (L, D)``."""
@@ -145,7 +161,7 @@ class Stage2Trainer:
         """Update the discriminators, then the composer."""
         batch = send_to_device(batch, self.accelerator.device)
         self.network.train()
-        fake, maps = self.network(batch.windows, batch.mu, batch.nu, batch.pose)
+        fake, maps = self.network(batch.drawn, batch.mu, batch.nu, batch.pose)
         aligned = self.accelerator.unwrap_model(self.network).identity.aligned(maps)
         adversarial = step >= self.schedule.warmup
         stats = (
@@ -185,11 +201,13 @@ class Stage2Trainer:
 
     def _similarity(self, fake: Tensor, real: Tensor) -> dict[str, Tensor]:
         """Equations 8 and 9, weighted."""
-        c = self.config
+        c, fake, real = self.config, fake.flatten(0, 1), real.flatten(0, 1)
         return {
             "similarity": losses.similarity(fake, real, c.lambda_similarity, c.lambda_lower),
             "mouth": c.lambda_mouth * losses.mouth(fake, real),
-            "gradient": c.lambda_gradient * losses.gradient(fake.flatten(0, 1), real.flatten(0, 1)),
+            "gradient": c.lambda_gradient * losses.gradient(fake, real),
+            "detail": c.lambda_detail * losses.detail(fake, real),
+            "texture": c.lambda_texture * losses.texture(fake, real),
         }
 
     def _adversarial(self, batch: Batch, fake: Tensor, aligned: list[Tensor]) -> dict[str, Tensor]:
@@ -218,10 +236,9 @@ class Stage2Trainer:
     def composed(self, index: int, at: np.ndarray) -> Tensor:
         """Return the frames (F, 3, H, W) that the composer makes of a clip's moments ``at``."""
         seen, device = self.seen[index], self.accelerator.device
-        windows = self._heard(seen["context.0"], index)[at][None].to(device)
-        pose = self.poses[index][at, : self.config.model.pose].mean(0, keepdim=True).to(device)
-        vectors = (seen[name][:1].to(device) for name in ("mu", "nu"))
-        frames, _ = self.updates.learnt.eval()(windows, *vectors, pose)
+        drawn = self._drawn(self._heard(seen["context.0"], index), index, at)
+        given = (drawn, seen["mu"][0], seen["nu"][0], self._pose(index, at))
+        frames, _ = self.updates.learnt.eval()(*(x[None].to(device) for x in given))
         return frames[0].cpu()
 
 

@@ -208,3 +208,35 @@ def test_a_picture_without_a_face_is_refused_by_name(tmp_path):
     cv2.imwrite(str(path), np.full((2000, 1500, 3), 200, np.uint8))
     with pytest.raises(FaceError, match=r"wall\.png"):
         face.align_still(path, LandmarkNet(LandmarkConfig(width=2)).eval())
+
+
+def talking(n_frames: int = 12) -> np.ndarray:
+    rng = np.random.default_rng(3)
+    still = np.vstack([face.TEMPLATE, [[36, 95], [60, 95], [48, 92], [48, 98]]])
+    return (still + rng.normal(0, 1, (n_frames, 9, 2))).astype(np.float32)
+
+
+def test_motion_tells_how_far_the_inner_lips_are_apart():
+    points = talking()
+    apart = np.hypot(*(points[:, 8] - points[:, 7]).T)
+    np.testing.assert_allclose(face.motion(points)[:, 0], apart, rtol=1e-5)
+
+
+def test_motion_is_what_departs_from_the_clips_mean():
+    points = talking()
+    motion = face.motion(points)
+    assert motion.shape == (12, face.MOTION)
+    np.testing.assert_allclose(motion[:, 1:].mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(
+        np.diff(motion[:, 1:9], axis=0), np.diff(points[:, 5:].reshape(12, 8), axis=0), atol=1e-4
+    )
+    np.testing.assert_allclose(
+        np.diff(motion[:, 9:], axis=0), np.diff(face.pose(points), axis=0), atol=1e-4
+    )
+
+
+def test_another_face_with_the_same_motion_has_the_same():
+    points, wider = talking(), talking()
+    wider[:, 5, 0] -= 4
+    wider[:, 6, 0] += 4
+    np.testing.assert_allclose(face.motion(wider), face.motion(points), atol=1e-4)

@@ -77,6 +77,49 @@ def test_gradient_is_scipys_gaussian_and_sobel():
     assert losses.gradient(fake, real).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_laplacian_is_a_convolution():
+    frames = random(2, 3, 9, 8)
+    kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]).expand(3, 1, 3, 3)
+    expected = torch.nn.functional.conv2d(frames, kernel, groups=3)
+    torch.testing.assert_close(losses.laplacian(frames), expected)
+
+
+def test_detail_forgets_slopes_and_sees_a_single_pixel():
+    real = random(1, 3, 16, 16)
+    ramp = torch.arange(16.0).expand(1, 3, 16, 16)
+    assert losses.detail(real + 0.5 + 0.1 * ramp, real).item() == pytest.approx(0, abs=1e-5)
+    dotted = real.clone()
+    dotted[0, 0, 8, 8] += 1
+    assert losses.detail(dotted, real).item() == pytest.approx(8 / (3 * 14 * 14), rel=1e-4)
+
+
+def test_texture_asks_how_much_detail_there_is_and_not_where():
+    rows, moved = torch.zeros(2, 1, 3, 34, 34)
+    rows[..., ::4, :] = 1
+    moved[..., 2::4, :] = 1
+    assert losses.detail(moved, rows) > 0.5
+    assert losses.texture(moved, rows).item() == pytest.approx(0, abs=1e-3)
+    assert losses.texture(0.5 * rows, rows) > 0.3
+
+
+def test_texture_is_the_difference_of_root_mean_squares():
+    real, fake = random(1, 3, 18, 18), random(1, 3, 18, 18, seed=1)
+    amounts = []
+    for frames in (real, fake):
+        squares = losses.laplacian(frames).square()
+        squares = [
+            squares[..., y : y + 8, x : x + 8].mean((2, 3)) for y in (0, 4, 8) for x in (0, 4, 8)
+        ]
+        amounts.append(torch.stack(squares).sqrt())
+    expected = (amounts[0] - amounts[1]).abs().mean()
+    torch.testing.assert_close(losses.texture(fake, real), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_motion_is_measured_in_its_own_units():
+    told, shown = torch.zeros(2, 3, 2), torch.ones(2, 3, 2)
+    assert losses.motion(told, shown, torch.tensor([1.0, 0.5])).item() == pytest.approx(1.5)
+
+
 @pytest.mark.parametrize("temperature", [1.0, 1 / math.sqrt(12)])
 def test_distillation_of_equal_vectors_is_the_entropy(temperature):
     vector = random(4, 12).numpy()

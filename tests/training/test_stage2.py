@@ -193,7 +193,8 @@ def test_no_discriminator_plays_before_the_warm_up_ends(clips, changed):
         for name in DISCRIMINATORS:
             network = getattr(stage2, name).network
             assert bool(changed(network, lambda step=step: stage2.step(batch, step))) == playing
-    assert set(stage2.step(batch, 1)) == {"similarity", "mouth", "gradient"}
+    losses = {"similarity", "mouth", "gradient", "detail", "texture"}
+    assert set(stage2.step(batch, 1)) == losses
 
 
 def test_equations_4_to_6_by_hand(stage2):
@@ -305,3 +306,32 @@ def test_every_copy_of_a_clip_is_recalled_in_its_order():
         mu, nu = students(clip[f"context.{copy}"][None])
         torch.testing.assert_close(vectors["mu"][copy], mu[0])
         torch.testing.assert_close(vectors["nu"][copy], nu[0])
+
+
+MOVING = replace(
+    SETTINGS, model=replace(SETTINGS.model, motion=11), lambda_detail=1.0, lambda_texture=1.0
+)
+
+
+def test_a_composer_that_draws_motion_is_given_the_clips_own(clips):
+    moving = trainer(clips, MOVING)
+    batch = moving.batch(0)
+    assert batch.drawn.shape == (2, 4, 11)
+    shown = torch.cat([clips.motion(i) for i in range(len(clips))])
+    for frame in batch.drawn.flatten(0, 1):
+        assert (frame == shown).all(1).any()
+
+
+def test_a_head_that_moves_is_told_the_whole_clips_pose(clips):
+    means = clips.mean_poses()
+    for pose in trainer(clips, MOVING).batch(0).pose:
+        assert torch.isclose(pose, means).all(1).any()
+
+
+def test_a_composer_that_draws_motion_learns_finer_detail(clips, changed):
+    moving = trainer(clips, MOVING)
+    batch = moving.batch(0)
+    stats = {}
+    names = changed(moving.network, lambda: stats.update(moving.step(batch, 0)))
+    assert any(name.startswith("listen.") for name in names)
+    assert stats["detail"] > 0 and stats["texture"] > 0

@@ -1,0 +1,125 @@
+"""The third student, S_mot: what of the face moves with speech, heard frame by frame.
+
+Not the paper's, whose decoder listens itself (section 3.3): there, what cannot be heard and what could not
+be learnt are drawn as blur alike. Here the composer learns from the motion that landmarks show, and is sharp;
+how well the voice tells it is learnt apart, and measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchaudio.functional import melscale_fbanks
+
+from s2v_core.audio import SAMPLE_RATE
+from s2v_core.cpc import CPC, HOP, STEPS_PER_SECOND
+
+FFT, WINDOW = 512, 400  # samples; a step's 25 ms lie around the middle of its 10
+LOWEST, HIGHEST = 60.0, 7600.0  # Hz
+FAINTEST = 1e-5  # power, about that of the noise of a quiet room
+
+
+@dataclass(frozen=True)
+class MotionConfig:
+    """Sizes of the network; ``dilations`` are those of its convolutions over frames, three wide each."""
+
+    latents: int  # size of CPC's z_t
+    mels: int = 40  # bands of the spectrum that it hears beside z_t
+    motion: int = 11  # numbers of face.motion
+    fps: int = 25
+    before: int = 4  # frames heard before a frame's own
+    after: int = 2  # and after it
+    step: int = 128
+    width: int = 192
+    dilations: tuple[int, ...] = (1, 2)
+    dropout: float = 0.2
+
+    @property
+    def heard(self) -> int:
+        """Numbers of a step that it hears."""
+        return self.mels + self.latents
+
+    @property
+    def hop(self) -> int:
+        """CPC steps a frame."""
+        return STEPS_PER_SECOND // self.fps
+
+    @property
+    def window(self) -> int:
+        """CPC steps that a frame hears."""
+        return self.hop * (self.before + 1 + self.after)
+
+
+class Motion(nn.Module):
+    """Each step alone, the steps of a frame, then neighbouring frames: convolutions without padding."""
+
+    def __init__(self, config: MotionConfig) -> None:
+        super().__init__()
+        if 2 * sum(config.dilations) != config.before + config.after:
+            raise ValueError(
+                f"dilations {config.dilations} do not span {config.before} + {config.after} frames"
+            )
+        self.config = config
+        width, dropout = config.width, config.dropout
+        self.step = nn.Sequential(
+            nn.Linear(config.heard, config.step), nn.ReLU(), nn.Dropout(dropout)
+        )
+        self.frame = _convolution(config.step, width, config.hop, dropout, stride=config.hop)
+        self.neighbours = nn.ModuleList(
+            _convolution(width, width, 3, dropout, dilation=d) for d in config.dilations
+        )
+        self.head = nn.Conv1d(width, config.motion, 1)
+        self.register_buffer("scale", torch.ones(config.motion))
+        bank = melscale_fbanks(FFT // 2 + 1, LOWEST, HIGHEST, config.mels, SAMPLE_RATE)
+        self.register_buffer("bank", bank, persistent=False)
+        self.register_buffer("bell", torch.hann_window(WINDOW), persistent=False)
+
+    def spectrum(self, audio: Tensor) -> Tensor:
+        """Return the log-mel power (B, T // 160, mels) of ``audio (B, T)``, about -1 to 3."""
+        steps = audio.shape[1] // HOP
+        margin = (WINDOW - HOP) // 2
+        padded = F.pad(audio[:, : steps * HOP], (margin, margin))
+        pieces = padded.unfold(1, WINDOW, HOP) * self.bell
+        power = torch.fft.rfft(pieces, FFT).abs().square() @ self.bank
+        return ((power + FAINTEST).log() + 4) / 4
+
+    def hear(self, cpc: CPC, audio: Tensor) -> Tensor:
+        """Return the steps (B, T // 160, heard) of ``audio (B, T)``: its spectrum and CPC's latents.
+
+        Not its context: that remembers whole sentences, and a network that hears it learns the corpus's.
+        """
+        return torch.cat([self.spectrum(audio), cpc.encode(audio)], dim=-1)
+
+    def padded(self, heard: Tensor, n_frames: int) -> Tensor:
+        """Return ``heard (B, L, heard)`` so that ``forward`` makes ``n_frames`` frames of it.
+
+        The first and the last step stand for what was before and comes after, as for the decoder's windows.
+        """
+        config = self.config
+        heard = heard[:, : n_frames * config.hop]
+        missing = (n_frames + config.after) * config.hop - heard.shape[1]
+        before = heard[:, :1].expand(-1, config.before * config.hop, -1)
+        return torch.cat([before, heard, heard[:, -1:].expand(-1, missing, -1)], dim=1)
+
+    def forward(self, heard: Tensor) -> Tensor:
+        """Return face.motion (B, n, motion) of n frames in a row.
+
+        ``heard (B, hop * (before + n + after), heard)`` are the steps from ``before`` frames before the
+        first of them to ``after`` frames after the last, 100 a second.
+        """
+        x = self.frame(self.step(heard).transpose(1, 2))
+        for dilation, convolve in zip(self.config.dilations, self.neighbours, strict=True):
+            x = x[..., dilation:-dilation] + convolve(x)
+        return self.head(x).transpose(1, 2) * self.scale
+
+
+def _convolution(c_in: int, c_out: int, kernel: int, dropout: float, **form: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv1d(c_in, c_out, kernel, bias=False, **form),
+        nn.BatchNorm1d(c_out),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+    )

@@ -1,0 +1,48 @@
+"""Let a published recogniser of speakers remember the voices of the training clips.
+
+    python -m training.speaker --config training/configs/avatars/speaker.yaml --data data/avatars --run runs/avatars
+
+It learns nothing: `training.published resemblyzer` writes the network into RUN/export/recogniser, or `start`
+names the folder of one.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from s2v_core import checkpoint
+from s2v_core.speaker import Speaker, SpeakerConfig
+from training import settings
+from training.data import Clips
+
+
+@dataclass(frozen=True)
+class SpeakerSettings:
+    """Where the network is."""
+
+    start: str = ""  # its folder; without one RUN/export/recogniser
+
+
+@torch.inference_mode()
+def voices(network: Speaker, clips: Clips) -> Tensor:
+    """Return the voice (M, embedding) of every clip, in their order."""
+    heard = (clips.speech(i)[None] for i in range(len(clips)))
+    return torch.cat([network(speech) for speech in tqdm(heard, "voices", len(clips), unit="clip")])
+
+
+def main(args: argparse.Namespace) -> None:
+    """Remember and export."""
+    config = settings.read(args.config, SpeakerSettings, args.overrides)
+    folder = config.start or args.run / "export" / "recogniser"
+    network = checkpoint.load_network(folder, Speaker, SpeakerConfig)
+    network.remember(voices(network, Clips.read(args.data, "train")))
+    checkpoint.save_network(args.run / "export" / "speaker", network, network.config)
+
+
+if __name__ == "__main__":
+    settings.start(__doc__, main)
