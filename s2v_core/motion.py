@@ -99,8 +99,9 @@ class Motion(nn.Module):
         The first and the last step stand for what was before and comes after, as for the decoder's windows.
         """
         config = self.config
-        heard = heard[:, : n_frames * config.hop]
-        missing = (n_frames + config.after) * config.hop - heard.shape[1]
+        length = (n_frames + config.after) * config.hop
+        heard = heard[:, :length]
+        missing = length - heard.shape[1]
         before = heard[:, :1].expand(-1, config.before * config.hop, -1)
         return torch.cat([before, heard, heard[:, -1:].expand(-1, missing, -1)], dim=1)
 

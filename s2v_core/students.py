@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from s2v_core.cpc import summarise
 from s2v_core.speaker import Speaker
-from s2v_core.voice import Voice
+from s2v_core.voice import LONGEST, Voice
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Students(nn.Module):
         mu, nu = self.judge(omega)
         if self.speaker is None:
             return mu, nu
-        return mu, torch.cat([nu, self.speaker(heard)], dim=1)
+        return mu, torch.cat([nu, self.speaker(heard[:, :LONGEST])], dim=1)
 
     def judge(self, omega: Tensor) -> tuple[Tensor, Tensor]:
         """Return mu and nu, as ``forward`` does, of the speech's summary ``omega (B, D)``."""

@@ -81,6 +81,15 @@ def motion(told: Tensor, shown: Tensor, scale: Tensor) -> Tensor:
     return ((told - shown) / scale).abs().mean()
 
 
+def shut(told: Tensor, shown: Tensor, scale: Tensor, below: float = 0.15) -> Tensor:
+    """The same of the lips' opening (the first of the 11) alone, where they are shown all but shut.
+
+    Lips are shut for a frame or two on p, b and m, a tenth of all frames; missing them is what eyes see first.
+    """
+    told, shown = told[..., 0] / scale[0], shown[..., 0] / scale[0]
+    return ((told - shown).abs() * (shown < below)).mean()
+
+
 def mouth(fake: Tensor, real: Tensor) -> Tensor:
     """Mean absolute difference over the mouth (metrics.MOUTH) of frames ``(..., H, W)``.
 

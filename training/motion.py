@@ -42,6 +42,7 @@ class MotionSettings:
     fastest: float = 1.15  # ... to this: other voices, who speak faster or slower
     frames: int = 32  # in a row, of each clip and step
     bands: int = 8  # of the spectrum that may be hidden at once
+    lambda_shut: float = 0.0  # what it weighs, beside all else, that shut lips are heard
     weight_decay: float = 0.02
     start: str = ""  # a trained network's folder to start from
 
@@ -113,9 +114,13 @@ class MotionTrainer:
         steps, motion = (x.to(self.accelerator.device) for x in batch)
         scale = self.accelerator.unwrap_model(self.network).scale
         self.network.train()
-        loss = losses.motion(self.network(steps), motion, scale)
-        self.updates.learn(loss)
-        return {"motion": loss.item()}
+        told = self.network(steps)
+        terms = {
+            "motion": losses.motion(told, motion, scale),
+            "shut": self.config.lambda_shut * losses.shut(told, motion, scale),
+        }
+        self.updates.learn(sum(terms.values()))
+        return {name: term.item() for name, term in terms.items()}
 
 
 @torch.inference_mode()

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from s2v_core.engine import NETWORKS
+from s2v_core.engine import NETWORKS, OPTIONAL
 
 # module, settings file, the networks it exports
 STEPS = (
@@ -21,6 +21,8 @@ STEPS = (
     ("teachers", "teachers", ("teacher_identity", "teacher_emotion")),
     ("features", "features", ()),
     ("stage1", "stage1", ("students",)),
+    ("speaker", "speaker", ("speaker",)),
+    ("motion", "motion", ("motion",)),
     ("stage2", "stage2", ("composer",)),
     ("sdfa", "sdfa", ("sdfa",)),
     ("speech2face", "speech2face", ("speech2face",)),
@@ -64,9 +66,9 @@ def weights(folder: Path) -> Path:
 
 
 def borrow(names: Sequence[str], base: Path, exports: Path) -> None:
-    """Copy networks from ``base``; no judges, who know their own corpus's people alone."""
+    """Copy networks from ``base``; neither judges, who know their own corpus's people alone, nor optional ones."""
     for name in names:
-        if name in JUDGES or not weights(base / name).exists():
+        if name in (*JUDGES, *OPTIONAL) or not weights(base / name).exists():
             print(f"· {name}: without settings; passed over", flush=True)
             continue
         shutil.copytree(base / name, exports / name, dirs_exist_ok=True)
@@ -76,7 +78,8 @@ def borrow(names: Sequence[str], base: Path, exports: Path) -> None:
 def export(run: Path, out: Path) -> None:
     """Copy the networks and their judges from the run into ``out``; its portrait is put there by hand."""
     for name in (*NETWORKS, *JUDGES):
-        if name in NETWORKS or weights(run / "export" / name).exists():
+        needed = name in NETWORKS and name not in OPTIONAL
+        if needed or weights(run / "export" / name).exists():
             shutil.copytree(run / "export" / name, out / name, dirs_exist_ok=True)
     print(f"exported to {out}")
 

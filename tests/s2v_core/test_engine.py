@@ -12,7 +12,6 @@ import torch
 
 import s2v_core
 from s2v_core import audio, video
-from s2v_core.cpc import context_windows
 from s2v_core.engine import Speech2Video, pick_precision, to_uint8
 from s2v_core.errors import AudioError, CheckpointError, FaceError
 from s2v_core.methods import CHUNK
@@ -46,8 +45,10 @@ def test_chunks_are_what_the_networks_give_of_the_whole(model, waveform) -> None
     with torch.inference_mode():
         context = model.networks["cpc"].hear(speech)
         mu, nu = model.recall(speech, context)
-        windows = context_windows(context, len(chunked), model.config.look, model.fps)
-        frames, _ = composer(windows, mu, nu, students.rest(nu))
+        motion = model.networks["motion"]
+        steps = motion.hear(model.networks["cpc"], speech)
+        moves = motion(motion.padded(steps, len(chunked)))
+        frames, _ = composer(moves, mu, nu, students.rest(nu))
     torch.testing.assert_close(chunked, frames[0], atol=1e-4, rtol=0)
 
 
@@ -198,3 +199,23 @@ def test_frames_in_bfloat16_look_like_those_in_float32(model, waveform, method) 
 def test_only_a_cpu_that_multiplies_bfloat16_draws_in_it(monkeypatch, can, precision) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": can})
     assert pick_precision("auto", torch.device("cpu")) == getattr(torch, precision)
+
+
+def test_a_set_whose_composer_draws_motion_needs_the_network_that_hears_it(tmp_path) -> None:
+    shipped = Path(__file__).parents[2] / "checkpoints" / "avatars"
+    for folder in shipped.iterdir():
+        if folder.is_dir() and folder.name != "motion":
+            (tmp_path / folder.name).symlink_to(folder)
+    with pytest.raises(CheckpointError, match="motion is missing"):
+        s2v_core.load(tmp_path, "cpu")
+
+
+def test_a_set_without_a_recogniser_of_speakers_goes_by_nu_alone(tmp_path, model, waveform) -> None:
+    shipped = Path(__file__).parents[2] / "checkpoints" / "avatars"
+    for folder in shipped.iterdir():
+        if folder.is_dir() and folder.name != "speaker":
+            (tmp_path / folder.name).symlink_to(folder)
+    alone = s2v_core.load(tmp_path, "cpu", "float32").networks["students"]
+    students = model.networks["students"]
+    _, nu = students(waveform[None])
+    assert torch.equal(alone(waveform[None])[1], nu[:, : students.config.nu])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -31,10 +32,21 @@ def codes_of(ear: Ear, pieces: list[torch.Tensor], n_frames: int) -> torch.Tenso
 
 @pytest.mark.parametrize("sizes", SIZES)
 @torch.inference_mode()
-def test_the_composers_ear_hears_what_the_whole_clip_would_give(model, speech, sizes):
+def test_the_motion_that_is_heard_in_pieces_is_that_of_the_whole_clip(model, speech, sizes):
     codes = codes_of(Composing(model.networks).ear(), speech.split(sizes, dim=1), 31)
-    context = model.networks["cpc"].hear(speech)
-    whole = context_windows(context, 31, model.config.look, model.fps)[0]
+    motion = model.networks["motion"]
+    whole = motion(motion.padded(motion.hear(model.networks["cpc"], speech), 31))[0]
+    torch.testing.assert_close(motion(codes)[:, 0], whole, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@torch.inference_mode()
+def test_the_papers_ear_hears_what_the_whole_clip_would_give(model, speech, sizes):
+    """Without S_mot the composer listens itself."""
+    cpc, config = model.networks["cpc"], ComposerConfig(look=8)
+    networks = {"cpc": cpc, "students": None, "composer": SimpleNamespace(config=config)}
+    codes = codes_of(Composing(networks).ear(), speech.split(sizes, dim=1), 31)
+    whole = context_windows(cpc.hear(speech), 31, config.look, config.fps)[0]
     torch.testing.assert_close(codes, whole, atol=1e-4, rtol=0)
 
 

@@ -81,6 +81,11 @@ def test_padding_repeats_the_ends_and_nothing_in_between(network):
     assert (padded[:, 56:] == steps[:, -1:]).all()
 
 
+def test_speech_after_the_last_frame_is_heard(network):
+    steps = torch.randn(1, 80, SMALL.heard)
+    assert torch.equal(network.padded(steps, 10)[:, 16:], steps[:, :48])
+
+
 def test_a_speech_that_ends_within_a_frame_is_filled_up(network):
     steps = torch.randn(1, 37, SMALL.heard)
     assert torch.equal(network.padded(steps, 10)[:, 16:53], steps)

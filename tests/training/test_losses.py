@@ -120,6 +120,14 @@ def test_motion_is_measured_in_its_own_units():
     assert losses.motion(told, shown, torch.tensor([1.0, 0.5])).item() == pytest.approx(1.5)
 
 
+def test_shut_lips_count_where_they_are_shown_shut_alone():
+    scale = torch.tensor([2.0, 1.0])
+    shown = torch.tensor([[0.1, 5.0], [4.0, 5.0]])
+    assert losses.shut(shown + 1, shown, scale).item() == pytest.approx(0.25)  # 1 / 2, one of two
+    apart = shown + torch.tensor([[0.0, 9.0], [9.0, 9.0]])
+    assert losses.shut(apart, shown, scale).item() == 0
+
+
 @pytest.mark.parametrize("temperature", [1.0, 1 / math.sqrt(12)])
 def test_distillation_of_equal_vectors_is_the_entropy(temperature):
     vector = random(4, 12).numpy()

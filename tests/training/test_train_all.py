@@ -46,22 +46,26 @@ def test_a_step_whose_networks_are_there_is_passed_over(tmp_path, ran):
     assert ran == [name for _, name, _ in STEPS if name != "cpc"]  # one teacher is missing
 
 
-def test_a_network_without_settings_is_the_bases_but_a_judge_never(tmp_path, ran):
+def test_a_network_without_settings_is_the_bases_but_a_judge_or_an_optional_one_never(
+    tmp_path, ran
+):
     run, base = tmp_path / "run", tmp_path / "base"
-    for name in ("landmarks", "judge_lips"):
+    left_out = ("landmarks", "lips", "motion", "speaker")
+    for name in ("landmarks", "judge_lips", "motion", "speaker"):
         network(base / name)
-    train_all.train(tmp_path, run, configs(tmp_path / "configs", "landmarks", "lips"), base)
+    train_all.train(tmp_path, run, configs(tmp_path / "configs", *left_out), base)
     assert {path.name for path in (run / "export").iterdir()} == {"landmarks"}
-    assert "lips" not in ran and "landmarks" not in ran and len(ran) == len(STEPS) - 2
+    assert not set(ran) & set(left_out) and len(ran) == len(STEPS) - len(left_out)
 
 
-def test_judges_that_could_not_be_trained_are_not_exported(tmp_path):
+def test_judges_and_optional_networks_that_were_not_trained_are_not_exported(tmp_path):
     names = {name for _, _, exports in STEPS for name in exports}
-    for name in names - {"judge_lips"}:
+    trained = names - {"judge_lips", "motion"}
+    for name in trained:
         network(tmp_path / "run" / "export" / name)
     train_all.export(tmp_path / "run", tmp_path / "out")
     made = {path.name for path in (tmp_path / "out").iterdir()}
-    assert made == names - {"judge_lips", "teacher_identity", "teacher_emotion"}
+    assert made == trained - {"teacher_identity", "teacher_emotion"}
     (tmp_path / "run" / "export" / "composer" / "model.safetensors").unlink()
     (tmp_path / "run" / "export" / "composer").rmdir()
     with pytest.raises(FileNotFoundError):
