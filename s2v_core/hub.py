@@ -18,6 +18,7 @@ PATTERNS = (
     "failures.jpg",
     "*/config.json",
     "*/model.safetensors",
+    "*/LICENSE",
     "*/*.csv",
 )
 REFUSALS = {

@@ -9,7 +9,9 @@ names the folder of one.
 from __future__ import annotations
 
 import argparse
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -41,7 +43,10 @@ def main(args: argparse.Namespace) -> None:
     folder = config.start or args.run / "export" / "recogniser"
     network = checkpoint.load_network(folder, Speaker, SpeakerConfig)
     network.remember(voices(network, Clips.read(args.data, "train")))
-    checkpoint.save_network(args.run / "export" / "speaker", network, network.config)
+    out = args.run / "export" / "speaker"
+    checkpoint.save_network(out, network, network.config)
+    if (licence := Path(folder) / "LICENSE").exists():
+        shutil.copy(licence, out)
 
 
 if __name__ == "__main__":

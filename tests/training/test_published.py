@@ -18,6 +18,7 @@ from s2v_core import checkpoint
 from s2v_core.cpc import CPC, CPCConfig
 from s2v_core.errors import UserError
 from s2v_core.sdfa import SDFA, SDFAConfig
+from s2v_core.speaker import Speaker, SpeakerConfig
 from training import published
 from training.published import SOURCES, convert, fetch, renamed, senet_names, verify, vgg_names
 from training.teachers import VGG, SENet, SENetConfig, VGGConfig
@@ -137,6 +138,24 @@ def test_cpc_audio_hears_what_its_authors_hears(tmp_path, recurrence, levels):
     with torch.inference_mode():
         expected = published_forward(file, audio)
         torch.testing.assert_close(cpc.hear(audio), expected, atol=5e-3, rtol=0)
+
+
+def test_resemblyzers_voice_is_told_as_its_authors_tell_it(tmp_path):
+    """Three LSTMs, the last state, a linear layer, what is positive of it, at length 1."""
+    lstm, linear = nn.LSTM(40, 256, 3, batch_first=True), nn.Linear(256, 256)
+    state = {f"lstm.{k}": v for k, v in lstm.state_dict().items()}
+    state |= {f"linear.{k}": v for k, v in linear.state_dict().items()}
+    state |= {"similarity_weight": torch.ones(1), "similarity_bias": torch.ones(1)}
+    torch.save({"step": 1, "model_state": state, "optimizer_state": {}}, tmp_path / "pretrained.pt")
+    folder = convert("resemblyzer", tmp_path / "pretrained.pt", tmp_path / "run")
+    speaker = checkpoint.load_network(folder, Speaker, SpeakerConfig)
+    assert speaker.config == SpeakerConfig()  # it remembers nobody
+    audio = random(2, 16_000)
+    with torch.inference_mode():
+        _, (hidden, _) = lstm(speaker.spectrum(audio))
+        expected = linear(hidden[-1]).relu()
+        expected = expected / expected.norm(dim=1, keepdim=True)
+        torch.testing.assert_close(speaker(audio), expected, atol=5e-3, rtol=0)
 
 
 def normed(prefix: str, channels: int) -> dict[str, Tensor]:
