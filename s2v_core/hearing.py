@@ -27,9 +27,26 @@ SMOOTHING = 9  # frames, as the published SyncNet script smooths its curve
 
 @torch.inference_mode()
 def students(model: Speech2Video, waveform: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mu (1, D_mu) and nu (1, D_nu) as the students hear ``waveform (T,)``, before recollection."""
-    speech, network = waveform[None].to(model.device), model.networks["students"]
-    return network(speech if network.hears_speech else model.networks["cpc"].hear(speech))
+    """Return mu (1, D_mu) and nu (1, D_nu) as the students hear ``waveform (T,)``, before recollection.
+
+    Where a recogniser of speakers joins them, its voice follows nu, see Students.forward.
+    """
+    return model.networks["students"](_heard(model, waveform))
+
+
+@torch.inference_mode()
+def emotion(model: Speech2Video, waveform: Tensor) -> Tensor:
+    """Return mu (1, D_mu) alone, as ``students`` does."""
+    network = model.networks["students"]
+    mu, _ = network.judge(network.summary(_heard(model, waveform)))
+    return mu
+
+
+def _heard(model: Speech2Video, waveform: Tensor) -> Tensor:
+    speech = waveform[None].to(model.device)
+    if model.networks["students"].hears_speech:
+        return speech
+    return model.networks["cpc"].hear(speech)
 
 
 def emotions(
@@ -39,7 +56,7 @@ def emotions(
     size = min(len(waveform), round(WINDOW * SAMPLE_RATE))
     step = max(round(STEP * SAMPLE_RATE), len(waveform) // MOST)
     pieces = waveform.unfold(0, size, step)
-    near = [observed.near_emotions(students(model, piece)[0]) for piece in pieces]
+    near = [observed.near_emotions(emotion(model, piece)) for piece in pieces]
     times = (np.arange(len(pieces)) * step + size / 2) / SAMPLE_RATE
     return times, {code: np.array([n[code] for n in near]) for code in observed.emotions}
 

@@ -58,11 +58,14 @@ class Students(nn.Module):
         the vectors only up to their length, so they are normalised here once. Where a ``speaker`` joins,
         its voice (B, E) follows nu: ``near_faces`` goes by both.
         """
-        omega = self.voice(heard) if self.hears_speech else summarise(heard, self.config.summary)
-        mu, nu = self.judge(omega)
+        mu, nu = self.judge(self.summary(heard))
         if self.speaker is None:
             return mu, nu
         return mu, torch.cat([nu, self.speaker(heard[:, :LONGEST])], dim=1)
+
+    def summary(self, heard: Tensor) -> Tensor:
+        """Return omega (B, D), the summary of what is ``heard``, see ``forward``."""
+        return self.voice(heard) if self.hears_speech else summarise(heard, self.config.summary)
 
     def judge(self, omega: Tensor) -> tuple[Tensor, Tensor]:
         """Return mu and nu, as ``forward`` does, of the speech's summary ``omega (B, D)``."""
