@@ -36,6 +36,8 @@ class MotionConfig:
     width: int = 192
     dilations: tuple[int, ...] = (1, 2)
     dropout: float = 0.2
+    stretch: float = 1.0  # once learnt, the lips' opening is told so many times as wide ...
+    shut: float = 0.0  # ... less so many pixels, down to nothing: heard ajar they are told shut
 
     @property
     def heard(self) -> int:
@@ -114,7 +116,17 @@ class Motion(nn.Module):
         x = self.frame(self.step(heard).transpose(1, 2))
         for dilation, convolve in zip(self.config.dilations, self.neighbours, strict=True):
             x = x[..., dilation:-dilation] + convolve(x)
-        return self.head(x).transpose(1, 2) * self.scale
+        told = self.head(x).transpose(1, 2) * self.scale
+        return told if self.training else self.articulated(told)
+
+    def articulated(self, told: Tensor) -> Tensor:
+        """Return ``told (..., motion)`` with lips that close and open as far as they were seen to.
+
+        What is learnt is the likeliest middle (losses.motion), which dwells between open and shut.
+        """
+        config = self.config
+        opening = (config.stretch * told[..., :1] - config.shut).clamp_min(0)
+        return torch.cat([opening, told[..., 1:]], dim=-1)
 
 
 def _convolution(c_in: int, c_out: int, kernel: int, dropout: float, **form: int) -> nn.Sequential:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -97,6 +98,21 @@ def test_the_scale_is_that_of_the_output(network):
     before = network(steps)
     network.scale *= 3
     torch.testing.assert_close(network(steps), 3 * before)
+
+
+def test_lips_that_are_heard_ajar_are_told_shut_and_wide_ones_wider():
+    network = Motion(replace(SMALL, stretch=2.0, shut=1.0))
+    told = torch.tensor([[-1.0, 7.0], [0.4, 7.0], [0.5, 7.0], [3.0, 7.0]])
+    expected = torch.tensor([[0.0, 7.0], [0.0, 7.0], [0.0, 7.0], [5.0, 7.0]])
+    assert torch.equal(network.articulated(told), expected)
+
+
+def test_what_is_learnt_is_told_as_it_is():
+    torch.manual_seed(0)
+    network = Motion(replace(SMALL, stretch=2.0, shut=100.0, dropout=0.0))
+    steps = torch.randn(2, 60, SMALL.heard)
+    assert network.train()(steps)[..., 0].any()
+    assert not network.eval()(steps)[..., 0].any()
 
 
 def test_everything_learns(network, without_gradient):

@@ -104,3 +104,10 @@ def test_an_observed_voice_finds_its_emotion_all_along(model) -> None:
     assert times[0] == pytest.approx(0.5) and times[-1] < len(waveform) / audio.SAMPLE_RATE - 0.4
     assert all(len(values) == len(times) for values in emotions.values())
     assert {max(emotions, key=lambda e: emotions[e][i]) for i in range(len(times))} == {"SAD"}
+
+
+def test_the_emotion_alone_is_what_the_students_hear(model) -> None:
+    waveform = audio.load(ROOT / "demo" / "examples" / "sad_woman_german.wav")
+    mu, nu = hearing.students(model, waveform)
+    assert torch.equal(hearing.emotion(model, waveform), mu)
+    assert nu.shape[1] > model.networks["students"].config.nu  # the recogniser's voice follows
