@@ -77,17 +77,7 @@ class Speech2Video:
             raise CheckpointError(
                 f"{folder}: no such model; train it with make train, or name another with --model."
             )
-        networks = {
-            key: checkpoint.load_network(folder / key, *types)
-            for key, types in NETWORKS.items()
-            if key not in OPTIONAL or (folder / key).is_dir()
-        }
-        if networks["composer"].config.motion and "motion" not in networks:
-            raise CheckpointError(
-                f"{folder / 'motion'} is missing, and the composer draws what it hears; "
-                "fetch the whole repository."
-            )
-        networks["students"].speaker = networks.get("speaker")
+        networks = _read(folder)
         picked = pick_device(device)
         for key in ("composer", "sdfa", "s2f_sdfa"):
             networks[key].decoder.fold(pick_precision(precision, picked))
@@ -236,6 +226,22 @@ class Speech2Video:
         """
         students = self.networks["students"]
         return students.recollect(*students(speech if students.hears_speech else context))
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """Return the networks of the model set in ``folder``, those of OPTIONAL if it has them."""
+    networks = {
+        key: checkpoint.load_network(folder / key, *types)
+        for key, types in NETWORKS.items()
+        if key not in OPTIONAL or (folder / key).is_dir()
+    }
+    if networks["composer"].config.motion and "motion" not in networks:
+        raise CheckpointError(
+            f"{folder / 'motion'} is missing, and the composer draws what it hears; "
+            "fetch the whole repository."
+        )
+    networks["students"].speaker = networks.get("speaker")
+    return networks
 
 
 def _watched(

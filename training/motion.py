@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from s2v_core import checkpoint
 from s2v_core.cpc import CPC, CPCConfig
+from s2v_core.errors import UserError
 from s2v_core.motion import Motion, MotionConfig
 from training import losses, settings
 from training.augment import augment, other_voice
@@ -63,10 +64,11 @@ class MotionTrainer:
         self.config, self.accelerator = config, accelerator
         self.schedule = config.schedule.over(len(clips))
         network = started(Motion, config.model, config.start)
-        self.copies = [
-            self._copies(clips, index, network, cpc)
-            for index in tqdm(range(len(clips)), desc="listening", unit="clip")
-        ]
+        places = tqdm(range(len(clips)), desc="listening", unit="clip")
+        heard_of = (self._copies(clips, index, network, cpc) for index in places)
+        self.copies = [copies for copies in heard_of if copies]
+        if not self.copies:
+            raise UserError(f"no clip lasts {config.frames} frames; set frames to fewer.")
         everything = torch.cat([clips.motion(index) for index in range(len(clips))])
         network.scale.copy_(everything.std(0).clamp_min(1e-3))
         kind = partial(torch.optim.AdamW, weight_decay=config.weight_decay)
@@ -92,9 +94,7 @@ class MotionTrainer:
         return torch.stack(steps), torch.stack(motion)
 
     def _item(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        copies: list[Copy] = []
-        while not copies:  # a clip may be too short
-            copies = self.copies[rng.integers(len(self.copies))]
+        copies = self.copies[rng.integers(len(self.copies))]
         copy, model, frames = (
             copies[rng.integers(len(copies))],
             self.config.model,
