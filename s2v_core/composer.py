@@ -21,7 +21,7 @@ class ComposerConfig:
     fps: int = 25
     context: int = 256
     look: int = 0  # CPC steps heard before and after a frame's own; 0 is the paper's
-    motion: int = 0  # numbers of face.motion, drawn in place of c_t; 0 is the paper's
+    motion: int = 0  # numbers of face.motion, drawn in place of c_t: 12, or 11 without the lids; 0 is the paper's
     step: int = 64  # size of a CPC step's code
     speech: int = 256  # size of the frame's speech code
     mu: int = 2048

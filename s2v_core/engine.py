@@ -235,13 +235,23 @@ def _read(folder: Path) -> dict[str, Any]:
         for key, types in NETWORKS.items()
         if key not in OPTIONAL or (folder / key).is_dir()
     }
-    if networks["composer"].config.motion and "motion" not in networks:
-        raise CheckpointError(
-            f"{folder / 'motion'} is missing, and the composer draws what it hears; "
-            "fetch the whole repository."
-        )
+    if drawn := networks["composer"].config.motion:
+        _check_motion(networks.get("motion"), drawn, folder / "motion")
     networks["students"].speaker = networks.get("speaker")
     return networks
+
+
+def _check_motion(motion: Motion | None, drawn: int, folder: Path) -> None:
+    """Raise CheckpointError unless ``motion`` tells the ``drawn`` numbers, but for the lids, that nobody hears."""
+    if motion is None:
+        raise CheckpointError(
+            f"{folder} is missing, and the composer draws what it hears; fetch the whole repository."
+        )
+    if motion.config.motion not in (drawn, drawn - 1):
+        raise CheckpointError(
+            f"{folder} tells {motion.config.motion} numbers of motion, and the composer draws {drawn}: "
+            "they are of different model sets; fetch the whole repository."
+        )
 
 
 def _watched(

@@ -23,7 +23,9 @@ from s2v_core.errors import FaceError
 HEIGHT, WIDTH = 128, 96  # SDFA's crop
 POINTS = (33, 36, 39, 42, 45, 48, 54, 62, 66)  # Multi-PIE 68: nose base, eyes, mouth, inner lips
 MOUTH = (5, 6, 7, 8)  # the mouth's places in POINTS: corners, upper and lower inner lip
-MOTION = 1 + 2 * len(MOUTH) + 2  # numbers a frame, see ``motion``
+LIDS = (37, 41, 44, 46)  # upper and lower lid of either eye, which only exact landmarks follow
+HEARD = 1 + 2 * len(MOUTH) + 2  # numbers a frame that move with speech, see ``motion``
+MOTION = HEARD + 1  # and, last, the lids, of which a voice tells nothing
 TEMPLATE = np.array([[48, 72], [24, 44], [37.5, 44.5], [58.5, 44.5], [72, 44]])  # first five, x y
 STRAIGHT = 0.51j  # where the nose base is, see pose, on average over the avatars
 PATCH = 96  # side of the square the landmark network sees
@@ -173,16 +175,21 @@ def pose(points: np.ndarray) -> np.ndarray:
 
 
 def motion(points: np.ndarray) -> np.ndarray:
-    """Return what of a face moves with speech, (N, 11) float32, from a clip's ``points (N, 9, 2)``.
+    """Return what moves in a face, (N, MOTION) float32, from a clip's ``points (N, 13, 2)``.
 
-    ``points`` are landmarks in crop pixels, in the order of POINTS. First how far the inner lips are
-    apart, then where the four points of the mouth are (x, y of each) and how the head is turned (see
-    ``pose``), these ten as they depart from the clip's mean, which belongs to the face and its mood.
+    ``points`` are landmarks in crop pixels, in the order of POINTS and LIDS. First how far the
+    inner lips are apart, then where the four points of the mouth are (x, y of each) and how the head is
+    turned (see ``pose``), these ten as they depart from the clip's mean, which belongs to the face and
+    its mood. Last how far the lids are open: 0 as mostly in the clip, -1 shut; not a number where the
+    points are none.
     """
     mouth = points[:, MOUTH].reshape(len(points), -1)
     held = np.concatenate([mouth, pose(points)], axis=1)
     apart = np.linalg.norm(points[:, MOUTH[-1]] - points[:, MOUTH[-2]], axis=-1)
-    return np.column_stack([apart, held - held.mean(0)]).astype(np.float32)
+    lids = points[:, len(POINTS) :]
+    opening = np.linalg.norm(lids[:, 1::2] - lids[:, ::2], axis=-1).mean(1)
+    opening = opening / max(np.median(opening), 1e-3) - 1
+    return np.column_stack([apart, held - held.mean(0), opening]).astype(np.float32)
 
 
 def smooth(points: np.ndarray, window: int) -> np.ndarray:

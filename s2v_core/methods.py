@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from s2v_core import audio
-from s2v_core.cpc import Listener, Steps, hear_pieces, summarise_pieces
+from s2v_core.blink import lids
+from s2v_core.cpc import CPC, Listener, Steps, hear_pieces, summarise_pieces
 from s2v_core.face import Still
 from s2v_core.motion import Motion
 from s2v_core.sdfa import SDFA, WINDOW
@@ -87,19 +88,16 @@ class Composing:
 
     def ear(self) -> Ear:
         """Return a fresh ear for one speech."""
+        config = self.composer.config
         if self.motion is None:
-            config = self.composer.config
             return StepsEar(Listener(self.cpc), config.look, config.window, config.hop)
-        config = self.motion.config
-        steps = Steps(partial(self.motion.hear, self.cpc), config.heard)
-        return StepsEar(steps, config.before * config.hop, config.window, config.hop)
+        return MotionEar(self.motion, self.cpc, self.composer.config.motion)
 
     @torch.inference_mode()
     def draw(self, codes: Tensor, face: Face) -> Tensor:
-        """Return frames (n, 3, H, W) of the windows ``codes (n, W, D)``."""
+        """Return frames (n, 3, H, W) of the windows (n, W, D) or the motion (n, motion) in ``codes``."""
         mu, *joined = face
-        heard = codes if self.motion is None else self.motion(codes)[:, 0]
-        return self.composer.draw(heard[None], mu, joined)[0]
+        return self.composer.draw(codes[None], mu, joined)[0]
 
 
 class Animating:
@@ -178,6 +176,34 @@ class StepsEar:
         windows = self.windows.push(steps)[0]
         self.frames += len(windows)
         return windows
+
+
+class MotionEar:
+    """What S_mot tells of every frame, and blinks, which nobody hears, if the composer draws them."""
+
+    def __init__(self, motion: Motion, cpc: CPC, drawn: int) -> None:
+        """``drawn`` numbers of face.motion are wanted: those that ``motion`` tells, or one more."""
+        config = motion.config
+        steps = Steps(partial(motion.hear, cpc), config.heard)
+        self.windows = StepsEar(steps, config.before * config.hop, config.window, config.hop)
+        self.motion, self.blinks, self.frames = motion, drawn > config.motion, 0
+
+    @torch.inference_mode()
+    def feed(self, speech: Tensor) -> Tensor:
+        """Return the motion (n, drawn) of the frames that ``speech (1, T)`` completes."""
+        return self._tell(self.windows.feed(speech))
+
+    @torch.inference_mode()
+    def finish(self, n_frames: int) -> Tensor:
+        """Return the motion of the rest of all ``n_frames`` frames."""
+        return self._tell(self.windows.finish(n_frames))
+
+    def _tell(self, windows: Tensor) -> Tensor:
+        told = self.motion(windows)[:, 0]
+        first, self.frames = self.frames, self.frames + len(told)
+        if not self.blinks:
+            return told
+        return torch.cat([told, lids(first, len(told), self.motion.config.fps).to(told)], dim=1)
 
 
 class SpeechEar:

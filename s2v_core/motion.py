@@ -28,7 +28,9 @@ class MotionConfig:
 
     latents: int  # size of CPC's z_t
     mels: int = 40  # bands of the spectrum that it hears beside z_t
-    motion: int = 11  # numbers of face.motion
+    motion: int = (
+        11  # numbers of face.motion, its first: the last is of the lids, which nobody hears
+    )
     fps: int = 25
     before: int = 4  # frames heard before a frame's own
     after: int = 2  # and after it
@@ -108,7 +110,7 @@ class Motion(nn.Module):
         return torch.cat([before, heard, heard[:, -1:].expand(-1, missing, -1)], dim=1)
 
     def forward(self, heard: Tensor) -> Tensor:
-        """Return face.motion (B, n, motion) of n frames in a row.
+        """Return the first numbers of face.motion (B, n, motion) of n frames in a row.
 
         ``heard (B, hop * (before + n + after), heard)`` are the steps from ``before`` frames before the
         first of them to ``after`` frames after the last, 100 a second.

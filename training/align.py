@@ -45,7 +45,7 @@ class Aligned:
 
     frames: np.ndarray  # (N, 128, 96, 3) uint8 RGB
     speech: np.ndarray  # (N, 640) int16
-    points: np.ndarray  # (N, 9, 2) float32, in crop pixels, in the order of face.POINTS
+    points: np.ndarray  # (N, 13, 2) float32, in crop pixels: face.POINTS, then LIDS
     fps: float  # of the source
 
 
@@ -152,12 +152,16 @@ def _pictures(stream: bytes) -> np.ndarray:
 def find_points(
     frames: np.ndarray, landmarks: Path | None, net: face.LandmarkNet | None
 ) -> np.ndarray:
-    """Return the nine landmarks (N, 9, 2) of every frame, from the corpus or by the network."""
+    """Return face.POINTS and LIDS (N, 13, 2) of every frame, from the corpus or by the network.
+
+    The network does not look for the lids: these are not a number.
+    """
     if landmarks is None:
         points = face.locate(list(frames), find_face(frames), net)
-        return face.smooth(points, SMOOTHING["network"])
+        smooth = face.smooth(points, SMOOTHING["network"])
+        return np.pad(smooth, ((0, 0), (0, len(face.LIDS)), (0, 0)), constant_values=np.nan)
     try:
-        points = np.load(landmarks)["landmarks"].astype(np.float32)[:, face.POINTS]
+        points = np.load(landmarks)["landmarks"].astype(np.float32)[:, face.POINTS + face.LIDS]
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise UnusableError("the landmarks cannot be read", str(landmarks)) from error
     if len(points) != len(frames):
@@ -183,7 +187,7 @@ def find_face(frames: np.ndarray) -> tuple[float, ...]:
 
 
 def _straight(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the aligned crop of a frame and where its points (9, 2) come to lie in it."""
+    """Return the aligned crop of a frame and where its points (13, 2) come to lie in it."""
     matrix = face.similarity(points[: len(face.TEMPLATE)].astype(float), face.TEMPLATE)
     moved = points @ matrix[:, :2].T + matrix[:, 2]
     return face.crop(frame, points), moved.astype(np.float32)

@@ -39,16 +39,25 @@ class Clips:
         return torch.from_numpy(np.array(self._mapped(index, "speech"))).flatten().float() / 32768
 
     def points(self, index: int) -> np.ndarray:
-        """Return a clip's landmarks (N, 9, 2) in crop pixels, in the order of face.POINTS."""
+        """Return a clip's landmarks (N, 13, 2) in crop pixels: face.POINTS, then face.LIDS."""
         return np.array(self._mapped(index, "points"))
 
     def pose(self, index: int) -> Tensor:
         """Return how the head is turned in every frame of a clip (N, 2), see face.pose."""
         return torch.from_numpy(face.pose(self.points(index)))
 
-    def motion(self, index: int) -> Tensor:
-        """Return what of the face moves with speech in every frame of a clip (N, 11), see face.motion."""
-        return torch.from_numpy(face.motion(self.points(index)))
+    def motion(self, index: int, numbers: int) -> Tensor:
+        """Return the first ``numbers`` of what moves in a clip's face (N, numbers), see face.motion.
+
+        UserError when the landmarks do not follow the lids, and these are asked for.
+        """
+        motion = torch.from_numpy(face.motion(self.points(index))[:, :numbers])
+        if not motion.isfinite().all():
+            raise UserError(
+                f"{self.root}: the lids of {self.rows[index].name} are not known; set motion to"
+                f" {face.HEARD}, or prepare anew a corpus that has 68 landmarks of its own."
+            )
+        return motion
 
     def mean_poses(self) -> Tensor:
         """Return every clip's mean pose (clips, 2)."""

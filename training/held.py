@@ -38,7 +38,7 @@ class HeldClips(Clips):
         return torch.from_numpy(self.held[index].speech).flatten().float() / 32768
 
     def points(self, index: int) -> np.ndarray:
-        """Return a clip's landmarks (N, 9, 2), as ``Clips.points`` does."""
+        """Return a clip's landmarks (N, 13, 2), as ``Clips.points`` does."""
         return self.held[index].points
 
     def frames(self, index: int, which: slice | np.ndarray | int = slice(None)) -> Tensor:
@@ -63,6 +63,6 @@ def noise(frames: int, height: int, width: int, dice: np.random.Generator) -> Al
     """Return a clip of ``frames`` frames of noise, for measuring what a step costs."""
     pictures = dice.integers(0, 256, (frames, height, width, 3), np.uint8)
     speech = dice.normal(0, 3000, (frames, HOP)).astype(np.int16)
-    points = np.vstack([face.TEMPLATE, dice.uniform(20, 60, (4, 2))])
-    moved = points + dice.normal(0, 2, (frames, 9, 2))
+    points = np.vstack([face.TEMPLATE, dice.uniform(20, 60, (8, 2))])
+    moved = points + dice.normal(0, 2, (frames, 13, 2))
     return Aligned(pictures, speech, moved.astype(np.float32), FPS)

@@ -69,14 +69,15 @@ class MotionTrainer:
         self.copies = [copies for copies in heard_of if copies]
         if not self.copies:
             raise UserError(f"no clip lasts {config.frames} frames; set frames to fewer.")
-        everything = torch.cat([clips.motion(index) for index in range(len(clips))])
+        told = config.model.motion
+        everything = torch.cat([clips.motion(index, told) for index in range(len(clips))])
         network.scale.copy_(everything.std(0).clamp_min(1e-3))
         kind = partial(torch.optim.AdamW, weight_decay=config.weight_decay)
         self.network, self.updates = prepared(accelerator, network, self.schedule, kind)
 
     def _copies(self, clips: Clips, index: int, network: Motion, cpc: CPC) -> list[Copy]:
         """Return the copies of a clip that are as long as a passage."""
-        speech, motion = clips.speech(index), clips.motion(index)
+        speech, motion = clips.speech(index), clips.motion(index, self.config.model.motion)
         copies = [heard(network, cpc, speech, motion)]
         for number in range(1, self.config.copies):
             rng = np.random.default_rng((self.schedule.seed, index, number))
@@ -146,7 +147,7 @@ def reliability(network: Motion, clips: Clips, cpc: CPC) -> dict[str, float]:
     """
     found = []
     for index in range(len(clips)):
-        shown = clips.motion(index)
+        shown = clips.motion(index, network.config.motion)
         steps, _ = heard(network, cpc, clips.speech(index), shown)
         told = network(steps[None].float())[0]
         pairs = zip(told.T, shown.T, strict=True)

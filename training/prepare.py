@@ -164,7 +164,7 @@ class Tally:
         """Return the figures of report.json; its gigabytes are those of the arrays."""
         n_clips = self.clips.total() + len(self.dropped)
         hours = self.frames / FPS / 3600
-        frame_bytes = face.HEIGHT * face.WIDTH * 3 + HOP * 2 + len(face.POINTS) * 8
+        frame_bytes = face.HEIGHT * face.WIDTH * 3 + HOP * 2 + len(face.POINTS + face.LIDS) * 8
         return {
             "clips": n_clips,
             "kept": self.clips.total(),

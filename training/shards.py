@@ -2,7 +2,7 @@
 
 OUT/shards/NAME.frames.npy   (F, 128, 96, 3) uint8 RGB, all frames of the shard's clips in a row
 OUT/shards/NAME.speech.npy   (F, 640) int16, the 16 kHz speech of each frame
-OUT/shards/NAME.points.npy   (F, 9, 2) float32, face.POINTS of each frame in crop pixels
+OUT/shards/NAME.points.npy   (F, 13, 2) float32, face.POINTS and LIDS of each frame in crop pixels
 OUT/shards/NAME.csv          a line a clip, kept or not; written last: a shard without it is made again
 OUT/clips.csv                a line a usable clip, see Row
 OUT/dropped.csv              what could not be used, and why

@@ -90,7 +90,7 @@ class Stage2Trainer:
         self.config, self.accelerator = config, accelerator
         self.schedule = config.schedule.over(len(clips))
         self.poses = [clips.pose(i) for i in range(len(clips))]
-        self.motions = [clips.motion(i) for i in range(len(clips))]
+        self.motions = [clips.motion(i, config.model.motion) for i in range(len(clips))]
         self.clips, self.seen = clips, seen
         self.scales = len(config.model.identity)
         self.statistics = [_statistics([s[f"map.{i}"] for s in seen]) for i in range(self.scales)]

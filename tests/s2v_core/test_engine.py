@@ -11,10 +11,11 @@ import pytest
 import torch
 
 import s2v_core
-from s2v_core import audio, video
+from s2v_core import audio, checkpoint, video
 from s2v_core.engine import Speech2Video, pick_precision, to_uint8
 from s2v_core.errors import AudioError, CheckpointError, FaceError
 from s2v_core.methods import CHUNK
+from s2v_core.motion import Motion, MotionConfig
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "demo" / "examples"
@@ -207,6 +208,10 @@ def test_a_set_whose_composer_draws_motion_needs_the_network_that_hears_it(tmp_p
         if folder.is_dir() and folder.name != "motion":
             (tmp_path / folder.name).symlink_to(folder)
     with pytest.raises(CheckpointError, match="motion is missing"):
+        s2v_core.load(tmp_path, "cpu")
+    config = MotionConfig(latents=192, motion=3)
+    checkpoint.save_network(tmp_path / "motion", Motion(config), config)
+    with pytest.raises(CheckpointError, match="tells 3 numbers of motion"):
         s2v_core.load(tmp_path, "cpu")
 
 

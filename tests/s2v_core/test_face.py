@@ -213,7 +213,8 @@ def test_a_picture_without_a_face_is_refused_by_name(tmp_path):
 def talking(n_frames: int = 12) -> np.ndarray:
     rng = np.random.default_rng(3)
     still = np.vstack([face.TEMPLATE, [[36, 95], [60, 95], [48, 92], [48, 98]]])
-    return (still + rng.normal(0, 1, (n_frames, 9, 2))).astype(np.float32)
+    lids = [[30, 42], [30, 47], [66, 42], [66, 47]]
+    return (np.vstack([still, lids]) + rng.normal(0, 1, (n_frames, 13, 2))).astype(np.float32)
 
 
 def test_motion_tells_how_far_the_inner_lips_are_apart():
@@ -226,12 +227,12 @@ def test_motion_is_what_departs_from_the_clips_mean():
     points = talking()
     motion = face.motion(points)
     assert motion.shape == (12, face.MOTION)
-    np.testing.assert_allclose(motion[:, 1:].mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(motion[:, 1:11].mean(0), 0, atol=1e-4)
     np.testing.assert_allclose(
-        np.diff(motion[:, 1:9], axis=0), np.diff(points[:, 5:].reshape(12, 8), axis=0), atol=1e-4
+        np.diff(motion[:, 1:9], axis=0), np.diff(points[:, 5:9].reshape(12, 8), axis=0), atol=1e-4
     )
     np.testing.assert_allclose(
-        np.diff(motion[:, 9:], axis=0), np.diff(face.pose(points), axis=0), atol=1e-4
+        np.diff(motion[:, 9:11], axis=0), np.diff(face.pose(points), axis=0), atol=1e-4
     )
 
 
@@ -240,3 +241,34 @@ def test_another_face_with_the_same_motion_has_the_same():
     wider[:, 5, 0] -= 4
     wider[:, 6, 0] += 4
     np.testing.assert_allclose(face.motion(wider), face.motion(points), atol=1e-4)
+
+
+def blinking(openings: list[float]) -> np.ndarray:
+    """Talking points of a face whose lids are so many pixels apart."""
+    points = talking(len(openings))
+    points[:, 9::2] = [[30, 42], [66, 42]]
+    points[:, 10::2] = points[:, 9::2] + [[[0, gap]] for gap in openings]
+    return points
+
+
+def test_the_last_number_of_motion_is_how_far_the_lids_are_open():
+    points = blinking([5, 5, 2.5, 0, 4, 5, 6])
+    motion = face.motion(points)
+    assert motion.shape == (7, face.MOTION)
+    np.testing.assert_allclose(motion[:, -1], [0, 0, -0.5, -1, -0.2, 0, 0.2], atol=1e-6)
+
+
+def test_eyes_that_are_shut_throughout_have_a_motion():
+    assert np.isfinite(face.motion(blinking([0] * 5))).all()
+
+
+@pytest.mark.corpus
+def test_lids_fall_where_the_corpuss_faces_blink(corpus):
+    """The eye's whole outline tells the same of a blink as the two points of each lid."""
+    path = next((corpus / "landmarks").glob("2003_A01_NEU*.npz"))
+    points = np.load(path)["landmarks"].astype(np.float32)
+    eyes = points[:, 36:48].reshape(-1, 2, 6, 2)
+    nexts = np.roll(eyes, -1, axis=2)
+    areas = (eyes[..., 0] * nexts[..., 1] - eyes[..., 1] * nexts[..., 0]).sum(-1).mean(1)
+    lids = face.motion(points[:, face.POINTS + face.LIDS])[:, -1]
+    assert np.corrcoef(areas, lids)[0, 1] > 0.95

@@ -9,10 +9,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from s2v_core import audio
+from s2v_core import audio, face
+from s2v_core.blink import lids
 from s2v_core.composer import Composer, ComposerConfig
 from s2v_core.cpc import CPC, CPCConfig, context_windows
-from s2v_core.methods import Animating, Composing, Ear, Noise
+from s2v_core.methods import Animating, Composing, Ear, MotionEar, Noise
 from s2v_core.sdfa import speech_windows
 from s2v_core.students import Students, StudentsConfig
 from s2v_core.voice import LONGEST
@@ -31,12 +32,15 @@ def codes_of(ear: Ear, pieces: list[torch.Tensor], n_frames: int) -> torch.Tenso
 
 
 @pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("drawn", [face.HEARD, face.MOTION])
 @torch.inference_mode()
-def test_the_motion_that_is_heard_in_pieces_is_that_of_the_whole_clip(model, speech, sizes):
-    codes = codes_of(Composing(model.networks).ear(), speech.split(sizes, dim=1), 31)
-    motion = model.networks["motion"]
-    whole = motion(motion.padded(motion.hear(model.networks["cpc"], speech), 31))[0]
-    torch.testing.assert_close(motion(codes)[:, 0], whole, atol=1e-4, rtol=0)
+def test_the_motion_that_is_heard_in_pieces_is_that_of_the_whole_clip(model, speech, sizes, drawn):
+    motion, cpc = model.networks["motion"], model.networks["cpc"]
+    codes = codes_of(MotionEar(motion, cpc, drawn), speech.split(sizes, dim=1), 31)
+    whole = motion(motion.padded(motion.hear(cpc, speech), 31))[0]
+    assert codes.shape == (31, drawn)
+    torch.testing.assert_close(codes[:, : face.HEARD], whole, atol=1e-4, rtol=0)
+    assert torch.equal(codes[:, face.HEARD :], lids(0, 31, 25)[:, : drawn - face.HEARD])
 
 
 @pytest.mark.parametrize("sizes", SIZES)

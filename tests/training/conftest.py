@@ -51,8 +51,8 @@ def prepared_corpus(tmp_path_factory: pytest.TempPathFactory, store: Callable) -
         frames = np.tile(np.arange(n, dtype=np.uint8)[:, None, None, None], (1, HEIGHT, WIDTH, 3))
         frames[:, 0, 0] = 200 + place
         speech = rng.normal(0, 3000, (n, 640)).astype(np.int16)
-        straight = np.vstack([face.TEMPLATE, rng.uniform(20, 60, (4, 2))])
-        points = (straight + rng.normal(0, 2, (n, 9, 2))).astype(np.float32)
+        straight = np.vstack([face.TEMPLATE, rng.uniform(20, 60, (8, 2))])
+        points = (straight + rng.normal(0, 2, (n, 13, 2))).astype(np.float32)
         emotion = "NEU" if name[1] == "1" else "HAP"
         row = Row(name, name[0], "Female", "A01", emotion, SPLITS[name], n)
         clips.append((row, {"frames": frames, "speech": speech, "points": points}))

@@ -127,7 +127,7 @@ def test_a_real_clip_is_made_ready(real, net):
     n = len(ready.frames)
     assert ready.frames.shape == (n, 128, 96, 3)
     assert ready.speech.shape == (n, 640)
-    assert ready.points.shape == (n, 9, 2)
+    assert ready.points.shape == (n, 13, 2)
     assert 24 <= n <= 25
     assert ready.fps == 25
 

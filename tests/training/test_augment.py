@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from s2v_core import audio
 from training import augment
 
+SPEECH = Path(__file__).parents[2] / "demo" / "examples" / "sad_woman_german.wav"
 SEEDS = range(25)
 
 
@@ -110,3 +114,19 @@ def test_a_telephone_passes_low_tones_and_no_high_ones() -> None:
     assert passed.shape == low.shape
     error = (passed - low)[800:-800].square().mean() / low.square().mean()
     assert 0 < error < 0.01  # of 256 steps, 20 dB at least
+
+
+@pytest.mark.parametrize("kind", augment.CODECS)
+def test_a_codec_keeps_speech_in_time_and_length_and_loses_more_the_stronger_it_is(kind):
+    speech, shares = audio.load(SPEECH), []
+    for strength in (0.5, 0.99):
+        passed = augment.codec(speech, *kind, strength)
+        assert passed.shape == speech.shape
+        assert abs(lag(speech, passed)) <= 2
+        shares.append(((passed - speech).square().mean() / speech.square().mean()).item())
+    assert 0 < shares[0] < shares[1] < 0.2
+
+
+def test_a_codec_passes_loud_speech_without_clipping_it(speech):
+    loud, soft = (augment.codec(k * speech, *augment.CODECS[0], 0.5) for k in (40, 1))
+    torch.testing.assert_close(loud, 40 * soft, atol=40 * 1e-3, rtol=0)

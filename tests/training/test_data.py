@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from s2v_core import face
 from s2v_core.errors import UserError
 from training.data import Clips, pixels
 
@@ -52,7 +53,23 @@ def test_speech_and_points_belong_to_the_frames(clips):
     assert speech.dtype == torch.float32
     assert len(speech) == 31 * 640
     assert 0.05 < speech.std() < 0.15  # 3000 of 32768
-    assert points.shape == (31, 9, 2)
+    assert points.shape == (31, 13, 2)
+
+
+def test_motion_is_as_much_as_is_asked_for(clips):
+    whole = clips.motion(2, face.MOTION)
+    assert whole.shape == (31, 12)
+    for numbers in (0, 11):
+        assert torch.equal(clips.motion(2, numbers), whole[:, :numbers])
+
+
+def test_landmarks_that_do_not_follow_the_lids_are_told_of(clips, monkeypatch):
+    points = clips.points(0)
+    points[:, 9:] = np.nan
+    monkeypatch.setattr(Clips, "points", lambda self, index: points)
+    assert clips.motion(0, face.HEARD).shape[1] == 11
+    with pytest.raises(UserError, match="the lids of a1 are not known"):
+        clips.motion(0, face.MOTION)
 
 
 def test_pixels_go_from_minus_one_to_one_channels_first():

@@ -55,6 +55,6 @@ def test_noise_has_the_shapes_of_a_clip():
     assert (clip.frames.shape, clip.speech.shape, clip.points.shape) == (
         (7, 64, 32, 3),
         (7, 640),
-        (7, 9, 2),
+        (7, 13, 2),
     )
     assert clip.speech.dtype == np.int16

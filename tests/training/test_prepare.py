@@ -104,6 +104,16 @@ def test_usable_clips_have_rows_and_the_others_reasons(out):
 
 
 @pytest.mark.corpus
+def test_lids_are_known_where_the_corpus_has_landmarks_and_no_number_elsewhere(out):
+    clips = Clips.read(out)
+    names = [row.name for row in clips.rows]
+    for name in (*GOOD, FAST):
+        points = clips.points(names.index(name))
+        assert np.isfinite(points[:, : len(face.POINTS)]).all()
+        assert (np.isnan(points[:, len(face.POINTS) :]) == (name == FAST)).all()
+
+
+@pytest.mark.corpus
 def test_every_frame_of_a_clip_is_kept_with_its_speech(out, corpus, sources):
     clips = Clips.read(out)
     for name, source in zip(GOOD, sources, strict=True):
@@ -111,7 +121,7 @@ def test_every_frame_of_a_clip_is_kept_with_its_speech(out, corpus, sources):
         place = [row.name for row in clips.rows].index(name)
         assert clips.rows[place].frames == n
         assert clips.frames(place).shape == (n, 3, 128, 96)
-        assert clips.points(place).shape == (n, 9, 2)
+        assert clips.points(place).shape == (n, 13, 2)
         speech, rate = soundfile.read(corpus / "AudioWAV" / f"{source}.wav")
         assert rate == 16_000
         assert len(clips.speech(place)) == n * 640

@@ -317,7 +317,7 @@ def test_a_composer_that_draws_motion_is_given_the_clips_own(clips):
     moving = trainer(clips, MOVING)
     batch = moving.batch(0)
     assert batch.drawn.shape == (2, 4, 11)
-    shown = torch.cat([clips.motion(i) for i in range(len(clips))])
+    shown = torch.cat([clips.motion(i, 11) for i in range(len(clips))])
     for frame in batch.drawn.flatten(0, 1):
         assert (frame == shown).all(1).any()
 
