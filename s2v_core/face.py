@@ -180,16 +180,16 @@ def motion(points: np.ndarray) -> np.ndarray:
     ``points`` are landmarks in crop pixels, in the order of POINTS and LIDS. First how far the
     inner lips are apart, then where the four points of the mouth are (x, y of each) and how the head is
     turned (see ``pose``), these ten as they depart from the clip's mean, which belongs to the face and
-    its mood. Last how far the lids are open: 0 as mostly in the clip, -1 shut; not a number where the
-    points are none.
+    its mood. Last how far the lids have fallen, in tenths: 0 open as mostly in the clip, -10 shut; not
+    a number where the points are none.
     """
     mouth = points[:, MOUTH].reshape(len(points), -1)
     held = np.concatenate([mouth, pose(points)], axis=1)
     apart = np.linalg.norm(points[:, MOUTH[-1]] - points[:, MOUTH[-2]], axis=-1)
     lids = points[:, len(POINTS) :]
     opening = np.linalg.norm(lids[:, 1::2] - lids[:, ::2], axis=-1).mean(1)
-    opening = opening / max(np.median(opening), 1e-3) - 1
-    return np.column_stack([apart, held - held.mean(0), opening]).astype(np.float32)
+    fallen = 10 * (opening / max(np.median(opening), 1e-3) - 1)
+    return np.column_stack([apart, held - held.mean(0), fallen]).astype(np.float32)
 
 
 def smooth(points: np.ndarray, window: int) -> np.ndarray:

@@ -199,7 +199,7 @@ class MotionEar:
         return self._tell(self.windows.finish(n_frames))
 
     def _tell(self, windows: Tensor) -> Tensor:
-        told = self.motion(windows)[:, 0]
+        told = self.motion.tell(windows)[:, 0]
         first, self.frames = self.frames, self.frames + len(told)
         if not self.blinks:
             return told

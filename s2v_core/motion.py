@@ -28,9 +28,7 @@ class MotionConfig:
 
     latents: int  # size of CPC's z_t
     mels: int = 40  # bands of the spectrum that it hears beside z_t
-    motion: int = (
-        11  # numbers of face.motion, its first: the last is of the lids, which nobody hears
-    )
+    motion: int = 11  # the first numbers of face.motion: all but the lids, which nobody hears
     fps: int = 25
     before: int = 4  # frames heard before a frame's own
     after: int = 2  # and after it
@@ -38,8 +36,9 @@ class MotionConfig:
     width: int = 192
     dilations: tuple[int, ...] = (1, 2)
     dropout: float = 0.2
-    stretch: float = 1.0  # once learnt, the lips' opening is told so many times as wide ...
-    shut: float = 0.0  # ... less so many pixels, down to nothing: heard ajar they are told shut
+    members: int = 1  # networks that learn apart and are asked together
+    shut: float = 0.5  # lips as likely shut as this are told shut ...
+    stretch: float = 1.0  # ... and others so many times as far apart
 
     @property
     def heard(self) -> int:
@@ -57,15 +56,11 @@ class MotionConfig:
         return self.hop * (self.before + 1 + self.after)
 
 
-class Motion(nn.Module):
+class Member(nn.Module):
     """Each step alone, the steps of a frame, then neighbouring frames: convolutions without padding."""
 
     def __init__(self, config: MotionConfig) -> None:
         super().__init__()
-        if 2 * sum(config.dilations) != config.before + config.after:
-            raise ValueError(
-                f"dilations {config.dilations} do not span {config.before} + {config.after} frames"
-            )
         self.config = config
         width, dropout = config.width, config.dropout
         self.step = nn.Sequential(
@@ -75,7 +70,27 @@ class Motion(nn.Module):
         self.neighbours = nn.ModuleList(
             _convolution(width, width, 3, dropout, dilation=d) for d in config.dilations
         )
-        self.head = nn.Conv1d(width, config.motion, 1)
+        self.head = nn.Conv1d(width, config.motion + 1, 1)  # and whether the lips are shut
+
+    def forward(self, heard: Tensor) -> Tensor:
+        """Return (B, n, motion + 1) of the steps ``heard``, see Motion.forward."""
+        x = self.frame(self.step(heard).transpose(1, 2))
+        for dilation, convolve in zip(self.config.dilations, self.neighbours, strict=True):
+            x = x[..., dilation:-dilation] + convolve(x)
+        return self.head(x).transpose(1, 2)
+
+
+class Motion(nn.Module):
+    """An ensemble: each member learns by itself, and their mean knows more than any (Lakshminarayanan et al. 2017)."""
+
+    def __init__(self, config: MotionConfig) -> None:
+        super().__init__()
+        if 2 * sum(config.dilations) != config.before + config.after:
+            raise ValueError(
+                f"dilations {config.dilations} do not span {config.before} + {config.after} frames"
+            )
+        self.config = config
+        self.members = nn.ModuleList(Member(config) for _ in range(config.members))
         self.register_buffer("scale", torch.ones(config.motion))
         bank = melscale_fbanks(FFT // 2 + 1, LOWEST, HIGHEST, config.mels, SAMPLE_RATE)
         self.register_buffer("bank", bank, persistent=False)
@@ -109,26 +124,31 @@ class Motion(nn.Module):
         before = heard[:, :1].expand(-1, config.before * config.hop, -1)
         return torch.cat([before, heard, heard[:, -1:].expand(-1, missing, -1)], dim=1)
 
-    def forward(self, heard: Tensor) -> Tensor:
-        """Return the first numbers of face.motion (B, n, motion) of n frames in a row.
+    def forward(self, heard: Tensor) -> tuple[Tensor, Tensor]:
+        """Return every member's likeliest motion (members, B, n, motion) of n frames in a row, and its logits
+        (members, B, n) of shut lips.
 
         ``heard (B, hop * (before + n + after), heard)`` are the steps from ``before`` frames before the
-        first of them to ``after`` frames after the last, 100 a second.
+        first of them to ``after`` frames after the last, 100 a second. The motion is the first numbers of
+        face.motion.
         """
-        x = self.frame(self.step(heard).transpose(1, 2))
-        for dilation, convolve in zip(self.config.dilations, self.neighbours, strict=True):
-            x = x[..., dilation:-dilation] + convolve(x)
-        told = self.head(x).transpose(1, 2) * self.scale
-        return told if self.training else self.articulated(told)
+        told = torch.stack([member(heard) for member in self.members])
+        return told[..., :-1] * self.scale, told[..., -1]
 
-    def articulated(self, told: Tensor) -> Tensor:
-        """Return ``told (..., motion)`` with lips that close and open as far as they were seen to.
+    def tell(self, heard: Tensor) -> Tensor:
+        """Return the motion (B, n, motion) that is to be drawn of what ``forward`` hears."""
+        motion, shut = self(heard)
+        return self.articulated(motion.mean(0), shut.mean(0))
 
-        What is learnt is the likeliest middle (losses.motion), which dwells between open and shut.
+    def articulated(self, motion: Tensor, shut: Tensor) -> Tensor:
+        """Return ``motion (..., motion)`` with lips that close where they may be ``shut (...)``, logits.
+
+        The likeliest opening dwells in the middle, for lips that are shut or wide open, who knows. A viewer
+        misses a p, b or m that does not close more than he minds one too many, and lips that hardly move.
         """
-        config = self.config
-        opening = (config.stretch * told[..., :1] - config.shut).clamp_min(0)
-        return torch.cat([opening, told[..., 1:]], dim=-1)
+        doubt = (shut.sigmoid() / self.config.shut).square()
+        opening = self.config.stretch * motion[..., 0].clamp_min(0) * (1 - doubt).clamp_min(0)
+        return torch.cat([opening[..., None], motion[..., 1:]], dim=-1)
 
 
 def _convolution(c_in: int, c_out: int, kernel: int, dropout: float, **form: int) -> nn.Sequential:

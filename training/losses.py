@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2v_core.metrics import MOUTH
+EYES = (0.28, 0.42, 0.2, 0.8)  # top, bottom, left, right as shares of the crop, as metrics.MOUTH is
 
 
 def info_nce(
@@ -81,21 +81,30 @@ def motion(told: Tensor, shown: Tensor, scale: Tensor) -> Tensor:
     return ((told - shown) / scale).abs().mean()
 
 
-def shut(told: Tensor, shown: Tensor, scale: Tensor, below: float = 0.15) -> Tensor:
-    """The same of the lips' opening (the first of the 11) alone, where they are shown all but shut.
+def ajar(told: Tensor, shown: Tensor, scale: Tensor) -> Tensor:
+    """``motion`` of the lips' opening (the first of the 11) alone, where they are shown all but shut.
 
     Lips are shut for a frame or two on p, b and m, a tenth of all frames; missing them is what eyes see first.
     """
-    told, shown = told[..., 0] / scale[0], shown[..., 0] / scale[0]
-    return ((told - shown).abs() * (shown < below)).mean()
+    apart = (told[..., 0] - shown[..., 0]).abs() / scale[0]
+    return (apart * _shut(shown, scale)).mean()
 
 
-def mouth(fake: Tensor, real: Tensor) -> Tensor:
-    """Mean absolute difference over the mouth (metrics.MOUTH) of frames ``(..., H, W)``.
+def shut(told: Tensor, shown: Tensor, scale: Tensor) -> Tensor:
+    """Binary cross-entropy of the logits ``told (..., N)`` that lips are all but shut, and ``shown (N, 11)``."""
+    return F.binary_cross_entropy_with_logits(told, _shut(shown, scale).to(told).expand_as(told))
+
+
+def _shut(shown: Tensor, scale: Tensor) -> Tensor:
+    return shown[..., 0] < 0.15 * scale[0]
+
+
+def part(fake: Tensor, real: Tensor, where: tuple[float, float, float, float]) -> Tensor:
+    """Mean absolute difference over a part of frames ``(..., H, W)``: metrics.MOUTH or EYES.
 
     Not the paper's: a tenth of the picture moves most and is looked at most.
     """
-    top, bottom, left, right = MOUTH
+    top, bottom, left, right = where
     height, width = fake.shape[-2:]
     rows = slice(round(top * height), round(bottom * height))
     columns = slice(round(left * width), round(right * width))

@@ -43,7 +43,10 @@ class MotionSettings:
     fastest: float = 1.15  # ... to this: other voices, who speak faster or slower
     frames: int = 32  # in a row, of each clip and step
     bands: int = 8  # of the spectrum that may be hidden at once
-    lambda_shut: float = 0.0  # what it weighs, beside all else, that shut lips are heard
+    lambda_ajar: float = (
+        0.7  # what it weighs, beside the motion, how far shut lips are told to be apart
+    )
+    lambda_shut: float = 0.5  # and whether they are shut
     weight_decay: float = 0.02
     start: str = ""  # a trained network's folder to start from
 
@@ -115,10 +118,11 @@ class MotionTrainer:
         steps, motion = (x.to(self.accelerator.device) for x in batch)
         scale = self.accelerator.unwrap_model(self.network).scale
         self.network.train()
-        told = self.network(steps)
+        told, shut = self.network(steps)
         terms = {
             "motion": losses.motion(told, motion, scale),
-            "shut": self.config.lambda_shut * losses.shut(told, motion, scale),
+            "ajar": self.config.lambda_ajar * losses.ajar(told, motion, scale),
+            "shut": self.config.lambda_shut * losses.shut(shut, motion, scale),
         }
         self.updates.learn(sum(terms.values()))
         return {name: term.item() for name, term in terms.items()}
@@ -149,7 +153,7 @@ def reliability(network: Motion, clips: Clips, cpc: CPC) -> dict[str, float]:
     for index in range(len(clips)):
         shown = clips.motion(index, network.config.motion)
         steps, _ = heard(network, cpc, clips.speech(index), shown)
-        told = network(steps[None].float())[0]
+        told = network.tell(steps[None].float())[0]
         pairs = zip(told.T, shown.T, strict=True)
         found.append([torch.corrcoef(torch.stack(pair))[0, 1].item() for pair in pairs])
     opening, *mouth, turn, nod = np.nanmean(found, axis=0).tolist()

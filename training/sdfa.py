@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2v_core import checkpoint
+from s2v_core.metrics import MOUTH
 from s2v_core.sdfa import SDFA, SDFAConfig, speech_windows
 from s2v_core.speech2face import Speech2Face, Speech2FaceConfig
 from training import losses, settings
@@ -142,7 +143,7 @@ class SDFATrainer:
         c = self.config
         terms = {
             "pixel": losses.similarity(fake, batch.real, c.lambda_upper, c.lambda_pixel),
-            "mouth": c.lambda_mouth * losses.mouth(fake, batch.real),
+            "mouth": c.lambda_mouth * losses.part(fake, batch.real, MOUTH),
         }
         if adversarial:
             terms |= self._adversarial(batch, fake, heard)

@@ -20,6 +20,7 @@ from torch import Tensor
 from s2v_core import checkpoint
 from s2v_core.composer import Composer, ComposerConfig
 from s2v_core.cpc import context_windows
+from s2v_core.metrics import MOUTH
 from s2v_core.students import Students, StudentsConfig, unit
 from training import features, losses, settings
 from training.data import Clips
@@ -51,6 +52,7 @@ class Stage2Settings:
     lambda_similarity: float = 600.0  # equation 8, upper half
     lambda_lower: float = 0.0  # the same on the lower half; 0 is the paper's
     lambda_mouth: float = 0.0  # on the mouth alone; 0 is the paper's
+    lambda_eyes: float = 0.0  # on the eyes alone; 0 is the paper's
     lambda_gradient: float = 60.0
     lambda_detail: float = 0.0  # the finest edges in place; 0 is the paper's
     lambda_texture: float = 0.0  # and as much fine detail as there is; 0 is the paper's
@@ -204,7 +206,8 @@ class Stage2Trainer:
         c, fake, real = self.config, fake.flatten(0, 1), real.flatten(0, 1)
         return {
             "similarity": losses.similarity(fake, real, c.lambda_similarity, c.lambda_lower),
-            "mouth": c.lambda_mouth * losses.mouth(fake, real),
+            "mouth": c.lambda_mouth * losses.part(fake, real, MOUTH),
+            "eyes": c.lambda_eyes * losses.part(fake, real, losses.EYES),
             "gradient": c.lambda_gradient * losses.gradient(fake, real),
             "detail": c.lambda_detail * losses.detail(fake, real),
             "texture": c.lambda_texture * losses.texture(fake, real),

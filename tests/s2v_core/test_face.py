@@ -251,11 +251,11 @@ def blinking(openings: list[float]) -> np.ndarray:
     return points
 
 
-def test_the_last_number_of_motion_is_how_far_the_lids_are_open():
+def test_the_last_number_of_motion_is_how_far_the_lids_have_fallen():
     points = blinking([5, 5, 2.5, 0, 4, 5, 6])
     motion = face.motion(points)
     assert motion.shape == (7, face.MOTION)
-    np.testing.assert_allclose(motion[:, -1], [0, 0, -0.5, -1, -0.2, 0, 0.2], atol=1e-6)
+    np.testing.assert_allclose(motion[:, -1], [0, 0, -5, -10, -2, 0, 2], atol=1e-5)
 
 
 def test_eyes_that_are_shut_throughout_have_a_motion():

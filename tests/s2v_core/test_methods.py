@@ -37,7 +37,7 @@ def codes_of(ear: Ear, pieces: list[torch.Tensor], n_frames: int) -> torch.Tenso
 def test_the_motion_that_is_heard_in_pieces_is_that_of_the_whole_clip(model, speech, sizes, drawn):
     motion, cpc = model.networks["motion"], model.networks["cpc"]
     codes = codes_of(MotionEar(motion, cpc, drawn), speech.split(sizes, dim=1), 31)
-    whole = motion(motion.padded(motion.hear(cpc, speech), 31))[0]
+    whole = motion.tell(motion.padded(motion.hear(cpc, speech), 31))[0]
     assert codes.shape == (31, drawn)
     torch.testing.assert_close(codes[:, : face.HEARD], whole, atol=1e-4, rtol=0)
     assert torch.equal(codes[:, face.HEARD :], lids(0, 31, 25)[:, : drawn - face.HEARD])

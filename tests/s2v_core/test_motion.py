@@ -13,7 +13,7 @@ from s2v_core.cpc import CPC, HOP, CPCConfig, Steps
 from s2v_core.methods import StepsEar
 from s2v_core.motion import FAINTEST, FFT, HIGHEST, LOWEST, WINDOW, Motion, MotionConfig
 
-SMALL = MotionConfig(latents=5, mels=8, step=6, width=7, before=4, after=2)
+SMALL = MotionConfig(latents=5, mels=8, step=6, width=7, before=4, after=2, members=2)
 
 
 @pytest.fixture
@@ -35,12 +35,15 @@ def speech() -> torch.Tensor:
 
 def test_it_gives_every_frame_its_motion(network):
     steps = torch.randn(2, (4 + 9 + 2) * 4, SMALL.heard)
-    assert network(steps).shape == (2, 9, SMALL.motion)
+    motion, shut = network(steps)
+    assert network.tell(steps).shape == (2, 9, SMALL.motion)
+    assert motion.shape == (2, 2, 9, SMALL.motion)
+    assert shut.shape == (2, 2, 9)
 
 
 def test_a_frame_hears_its_window_and_nothing_else(network):
     steps = torch.randn(1, (4 + 9 + 2) * 4, SMALL.heard, requires_grad=True)
-    network(steps)[0, 3].sum().backward()
+    network.tell(steps)[0, 3].sum().backward()
     heard = steps.grad[0].abs().sum(1).nonzero().flatten()
     first = 3 * 4  # frame 3's own steps begin at (4 + 3) * 4
     assert (heard.min(), heard.max()) == (first, first + SMALL.window - 1)
@@ -65,11 +68,11 @@ def test_the_spectrum_is_torchaudios_a_margin_later(network, speech):
 @pytest.mark.parametrize("sizes", [[12_800], [640] * 20, [1] * 30 + [6000, 6770], [9_990, 2_810]])
 @torch.inference_mode()
 def test_pieces_give_what_the_whole_does(cpc, network, speech, sizes):
-    whole = network(network.padded(network.hear(cpc, speech), 20))[0]
+    whole = network.tell(network.padded(network.hear(cpc, speech), 20))[0]
     steps = Steps(partial(network.hear, cpc), SMALL.heard)
     ear = StepsEar(steps, SMALL.before * SMALL.hop, SMALL.window, SMALL.hop)
     windows = [ear.feed(piece) for piece in speech.split(sizes, dim=1)] + [ear.finish(20)]
-    told = network(torch.cat(windows))[:, 0]
+    told = network.tell(torch.cat(windows))[:, 0]
     torch.testing.assert_close(told, whole, atol=1e-5, rtol=1e-5)
 
 
@@ -90,30 +93,40 @@ def test_speech_after_the_last_frame_is_heard(network):
 def test_a_speech_that_ends_within_a_frame_is_filled_up(network):
     steps = torch.randn(1, 37, SMALL.heard)
     assert torch.equal(network.padded(steps, 10)[:, 16:53], steps)
-    assert network(network.padded(steps, 10)).shape[1] == 10
+    assert network.tell(network.padded(steps, 10)).shape[1] == 10
 
 
 def test_the_scale_is_that_of_the_output(network):
     steps = torch.randn(1, 60, SMALL.heard)
-    before = network(steps)
+    before, _ = network(steps)
     network.scale *= 3
-    torch.testing.assert_close(network(steps), 3 * before)
+    torch.testing.assert_close(network(steps)[0], 3 * before)
 
 
-def test_lips_that_are_heard_ajar_are_told_shut_and_wide_ones_wider():
-    network = Motion(replace(SMALL, stretch=2.0, shut=1.0))
-    told = torch.tensor([[-1.0, 7.0], [0.4, 7.0], [0.5, 7.0], [3.0, 7.0]])
-    expected = torch.tensor([[0.0, 7.0], [0.0, 7.0], [0.0, 7.0], [5.0, 7.0]])
-    assert torch.equal(network.articulated(told), expected)
+def test_lips_close_where_they_may_be_shut_and_nothing_else_changes():
+    network = Motion(replace(SMALL, shut=0.25, stretch=1.5))
+    motion = torch.tensor([2.0, 7.0]).expand(4, 2)
+    chances = torch.tensor([0.0, 0.125, 0.25, 0.9])
+    told = network.articulated(motion, chances.logit())
+    torch.testing.assert_close(told[:, 0], torch.tensor([3.0, 2.25, 0.0, 0.0]))
+    assert torch.equal(told[:, 1], motion[:, 1])
 
 
-def test_what_is_learnt_is_told_as_it_is():
-    torch.manual_seed(0)
-    network = Motion(replace(SMALL, stretch=2.0, shut=100.0, dropout=0.0))
+def test_members_are_asked_together(network):
     steps = torch.randn(2, 60, SMALL.heard)
-    assert network.train()(steps)[..., 0].any()
-    assert not network.eval()(steps)[..., 0].any()
+    motion, shut = network(steps)
+    for member, told, lips in zip(network.members, motion, shut, strict=True):
+        torch.testing.assert_close(told, member(steps)[..., :-1])
+        torch.testing.assert_close(lips, member(steps)[..., -1])
+    assert not torch.allclose(motion[0], motion[1])
+    expected = network.articulated((motion[0] + motion[1]) / 2, (shut[0] + shut[1]) / 2)
+    torch.testing.assert_close(network.tell(steps), expected)
+
+
+def test_no_opening_is_below_nothing(network):
+    told = network.articulated(torch.tensor([[-1.0, -3.0]]), torch.tensor([-20.0]))
+    assert torch.equal(told, torch.tensor([[0.0, -3.0]]))
 
 
 def test_everything_learns(network, without_gradient):
-    assert not without_gradient(network, network(torch.randn(2, 60, SMALL.heard)))
+    assert not without_gradient(network, *network(torch.randn(2, 60, SMALL.heard)))

@@ -7,6 +7,8 @@ import pytest
 import scipy.ndimage
 import torch
 
+from s2v_core import face
+from s2v_core.metrics import MOUTH
 from training import losses
 
 
@@ -46,11 +48,22 @@ def test_similarity_ignores_the_other_half(weights, ignored):
     assert losses.similarity(fake, real, *reversed(weights)).item() == pytest.approx(5)
 
 
-def test_the_mouth_is_all_that_the_mouths_loss_sees():
+@pytest.mark.parametrize(
+    ("where", "rows", "columns"),
+    [(MOUTH, slice(62, 86), slice(15, 35)), (losses.EYES, slice(28, 42), slice(10, 40))],
+)
+def test_a_part_is_all_that_its_loss_sees(where, rows, columns):
     real = random(2, 3, 100, 50)
     fake = real + 5
-    fake[..., 62:86, 15:35] = real[..., 62:86, 15:35] - 0.25
-    assert losses.mouth(fake, real).item() == pytest.approx(0.25)
+    fake[..., rows, columns] = real[..., rows, columns] - 0.25
+    assert losses.part(fake, real, where).item() == pytest.approx(0.25)
+
+
+def test_the_eyes_of_every_crop_are_within_their_part():
+    top, bottom, left, right = losses.EYES
+    eyes = face.TEMPLATE[1:] / [face.WIDTH, face.HEIGHT]
+    assert left < eyes[:, 0].min() < eyes[:, 0].max() < right
+    assert top < eyes[:, 1].min() - 0.04 < eyes[:, 1].max() + 0.04 < bottom
 
 
 def test_gradient_ignores_a_constant_difference():
@@ -120,12 +133,22 @@ def test_motion_is_measured_in_its_own_units():
     assert losses.motion(told, shown, torch.tensor([1.0, 0.5])).item() == pytest.approx(1.5)
 
 
-def test_shut_lips_count_where_they_are_shown_shut_alone():
+def test_lips_ajar_count_where_they_are_shown_shut_alone():
     scale = torch.tensor([2.0, 1.0])
     shown = torch.tensor([[0.1, 5.0], [4.0, 5.0]])
-    assert losses.shut(shown + 1, shown, scale).item() == pytest.approx(0.25)  # 1 / 2, one of two
+    assert losses.ajar(shown + 1, shown, scale).item() == pytest.approx(0.25)  # 1 / 2, one of two
     apart = shown + torch.tensor([[0.0, 9.0], [9.0, 9.0]])
-    assert losses.shut(apart, shown, scale).item() == 0
+    assert losses.ajar(apart, shown, scale).item() == 0
+
+
+def test_shut_lips_are_told_by_their_chance():
+    scale = torch.tensor([2.0, 1.0])
+    shown = torch.tensor([[0.1, 5.0], [4.0, 5.0]])  # shut, open
+    chances = torch.tensor([0.8, 0.4])
+    expected = -(math.log(0.8) + math.log(0.6)) / 2
+    assert losses.shut(chances.logit(), shown, scale).item() == pytest.approx(expected)
+    both = torch.stack([chances, chances]).logit()  # of two members
+    assert losses.shut(both, shown, scale).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 1 / math.sqrt(12)])

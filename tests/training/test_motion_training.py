@@ -17,7 +17,7 @@ from training.motion import MotionSettings, MotionTrainer, faster, reliability
 from training.settings import Schedule
 
 SETTINGS = MotionSettings(
-    model=MotionConfig(latents=5, mels=8, step=6, width=7),
+    model=MotionConfig(latents=5, mels=8, step=6, width=7, members=2),
     schedule=Schedule(steps=4, batch=3, learning_rate=1e-2, save_every=2),
     copies=3,
     frames=8,
@@ -96,7 +96,7 @@ def test_clips_shorter_than_a_passage_are_left_out(clips, cpc):
 def test_what_is_told_exactly_is_reliable(clips, cpc, monkeypatch):
     network = Motion(SETTINGS.model).eval()
     shown = iter([clips.motion(i, face.HEARD) for i in range(len(clips))])
-    monkeypatch.setattr(network, "forward", lambda heard: 2 * next(shown)[None] + 1)
+    monkeypatch.setattr(network, "tell", lambda heard: 2 * next(shown)[None] + 1)
     found = reliability(network, clips, cpc)
     assert found.keys() == {"opening", "mouth", "turn", "nod"}
     assert list(found.values()) == pytest.approx(np.ones(4), abs=1e-4)

@@ -193,7 +193,7 @@ def test_no_discriminator_plays_before_the_warm_up_ends(clips, changed):
         for name in DISCRIMINATORS:
             network = getattr(stage2, name).network
             assert bool(changed(network, lambda step=step: stage2.step(batch, step))) == playing
-    losses = {"similarity", "mouth", "gradient", "detail", "texture"}
+    losses = {"similarity", "mouth", "eyes", "gradient", "detail", "texture"}
     assert set(stage2.step(batch, 1)) == losses
 
 
