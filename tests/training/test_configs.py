@@ -71,7 +71,9 @@ def test_the_papers_settings_depart_from_it_nowhere():
     assert stage1.optimiser == "RMSprop"
     stage2 = settings.read(CONFIGS / "paper" / "stage2.yaml", Stage2Settings)
     assert (stage2.model.pose, stage2.model.look, stage2.forced) == (0, 0, 0)
-    assert (stage2.lambda_lower, stage2.lambda_mouth, stage2.schedule.warmup) == (0, 0, 0)
+    assert (stage2.model.motion, stage2.lambda_eyes, stage2.lambda_detail) == (0, 0, 0)
+    assert (stage2.lambda_texture, stage2.lambda_lower, stage2.lambda_mouth) == (0, 0, 0)
+    assert stage2.schedule.warmup == 0
     for schedule in (stage1.schedule, stage2.schedule):
         assert (schedule.epochs, schedule.clip, schedule.ema) == (100, 0, 0)
     for name in ("sdfa", "s2f_sdfa"):
