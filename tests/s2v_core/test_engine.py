@@ -12,6 +12,7 @@ import torch
 
 import s2v_core
 from s2v_core import audio, checkpoint, video
+from s2v_core.blink import lids
 from s2v_core.engine import Speech2Video, pick_precision, to_uint8
 from s2v_core.errors import AudioError, CheckpointError, FaceError
 from s2v_core.methods import CHUNK
@@ -48,7 +49,8 @@ def test_chunks_are_what_the_networks_give_of_the_whole(model, waveform) -> None
         mu, nu = model.recall(speech, context)
         motion = model.networks["motion"]
         steps = motion.hear(model.networks["cpc"], speech)
-        moves = motion(motion.padded(steps, len(chunked)))
+        moves = motion.tell(motion.padded(steps, len(chunked)))
+        moves = torch.cat([moves, lids(0, len(chunked), model.fps)[None]], dim=2)
         frames, _ = composer(moves, mu, nu, students.rest(nu))
     torch.testing.assert_close(chunked, frames[0], atol=1e-4, rtol=0)
 
