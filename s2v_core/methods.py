@@ -91,7 +91,7 @@ class Composing:
         config = self.composer.config
         if self.motion is None:
             return StepsEar(Listener(self.cpc), config.look, config.window, config.hop)
-        return MotionEar(self.motion, self.cpc, self.composer.config.motion)
+        return MotionEar(self.motion, self.cpc, config.motion)
 
     @torch.inference_mode()
     def draw(self, codes: Tensor, face: Face) -> Tensor:

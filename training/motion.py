@@ -43,10 +43,8 @@ class MotionSettings:
     fastest: float = 1.15  # ... to this: other voices, who speak faster or slower
     frames: int = 32  # in a row, of each clip and step
     bands: int = 8  # of the spectrum that may be hidden at once
-    lambda_ajar: float = (
-        0.7  # what it weighs, beside the motion, how far shut lips are told to be apart
-    )
-    lambda_shut: float = 0.5  # and whether they are shut
+    lambda_ajar: float = 0.7  # weight, beside the motion's 1, of how far apart shut lips are told
+    lambda_shut: float = 0.5  # and of whether they are shut
     weight_decay: float = 0.02
     start: str = ""  # a trained network's folder to start from
 
