@@ -54,8 +54,9 @@ class Clips:
         motion = torch.from_numpy(face.motion(self.points(index))[:, :numbers])
         if not motion.isfinite().all():
             raise UserError(
-                f"{self.root}: the lids of {self.rows[index].name} are not known; set motion to"
-                f" {face.HEARD}, or prepare anew a corpus that has 68 landmarks of its own."
+                f"{self.root}: lips or lids of {self.rows[index].name} are not known; follow them with"
+                f" training.mesh, or set motion to {face.HEARD}, without lids. If the corpus has 68 landmarks"
+                " of its own, delete this folder and prepare it anew."
             )
         return motion
 

@@ -68,7 +68,7 @@ def test_landmarks_that_do_not_follow_the_lids_are_told_of(clips, monkeypatch):
     points[:, 9:] = np.nan
     monkeypatch.setattr(Clips, "points", lambda self, index: points)
     assert clips.motion(0, face.HEARD).shape[1] == 11
-    with pytest.raises(UserError, match="the lids of a1 are not known"):
+    with pytest.raises(UserError, match="lips or lids of a1 are not known"):
         clips.motion(0, face.MOTION)
 
 
