@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from s2v_core import audio
+from s2v_core.media import audio
 
 # Imported with the page, since it must come before the first use of CUDA.
 SPACES = import_module("spaces") if find_spec("spaces") else None

@@ -14,8 +14,9 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from demo.jobs import STOPPED, WORKING, Jobs, Report, StoppedError, in_words, reporter
-from s2v_core import METHODS, audio, montage, truth, video
+from s2v_core import METHODS, truth
 from s2v_core.errors import UserError
+from s2v_core.media import audio, montage, video
 
 if TYPE_CHECKING:
     from s2v_core.engine import Generation, Speech2Video

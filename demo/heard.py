@@ -16,7 +16,8 @@ from demo import gpu, handlers, pictures
 from demo.jobs import Jobs, in_words, stop_with
 from demo.mix import speaker_name
 from demo.parts import faces, hint, offer_examples, speech_input
-from s2v_core import audio, hearing, mixing
+from s2v_core import hearing, mixing
+from s2v_core.media import audio
 from s2v_core.observed import EMOTIONS, Observed
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from demo.answers import EMOTION, NATURAL, Answer, Answers, preferred, recognise
 from demo.handlers import NAMES
 from demo.jobs import in_words
 from demo.parts import EXAMPLES, hint
-from s2v_core import METHODS, audio, video
+from s2v_core import METHODS
+from s2v_core.media import audio, video
 from s2v_core.observed import EMOTIONS
 
 if TYPE_CHECKING:

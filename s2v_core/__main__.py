@@ -119,7 +119,7 @@ def generate_one(model: Speech2Video, job: Job, arguments: argparse.Namespace) -
 
 def record(arguments: argparse.Namespace) -> int:
     """Record speech from this computer's microphone into a WAV file."""
-    from s2v_core import audio  # imports torch, which --help must not wait for
+    from s2v_core.media import audio  # imports torch, which --help must not wait for
 
     print(f"recording {arguments.seconds:g} s: speak now", file=sys.stderr)
     speech = audio.record(arguments.seconds)
@@ -133,8 +133,8 @@ def live(arguments: argparse.Namespace) -> int:
     """Show a face in a window that says what the microphone hears, until the window is closed."""
     import torch
 
-    from s2v_core import audio
     from s2v_core.live import run, window
+    from s2v_core.media import audio
 
     torch.set_num_threads(1)  # one keeps up, and several wait for each other on a busy machine
     with window("Speech2Video") as show:

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import s2v_core
-from s2v_core import METHODS, audio, live
+from s2v_core import METHODS, live
 from s2v_core.engine import Speech2Video
+from s2v_core.media import audio
 from s2v_core.methods import CHUNK, Composing
 from s2v_core.sdfa import SDFA, SDFAConfig, speech_windows
 

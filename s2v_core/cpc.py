@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from s2v_core.audio import SAMPLE_RATE
+from s2v_core.media.audio import SAMPLE_RATE
 
 KERNELS, STRIDES, PADDINGS = (10, 8, 4, 4, 4), (5, 4, 2, 2, 2), (3, 2, 1, 1, 1)
 HOP = 160  # samples a step: the product of STRIDES

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchaudio.transforms import AmplitudeToDB, MelSpectrogram
 
 from s2v_core import checkpoint
-from s2v_core.audio import SAMPLE_RATE
+from s2v_core.media.audio import SAMPLE_RATE
 from s2v_core.observed import Observed
 from s2v_core.syncnet import SyncNet, SyncNetConfig, distances
 

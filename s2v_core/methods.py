@@ -13,13 +13,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from s2v_core import audio
 from s2v_core.blink import lids
 from s2v_core.cpc import CPC, Listener, Steps, hear_pieces, summarise_pieces
 from s2v_core.face import Still
+from s2v_core.media import audio
+from s2v_core.media.decode import SAMPLE_RATE
 from s2v_core.motion import Motion
 from s2v_core.sdfa import SDFA, WINDOW
-from s2v_core.sound import SAMPLE_RATE
 from s2v_core.students import unit
 from s2v_core.voice import LONGEST
 from s2v_core.windows import Sliding

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2v_core import audio, video
 from s2v_core.engine import to_uint8
+from s2v_core.media import audio, video
 from s2v_core.students import unit
 
 if TYPE_CHECKING:

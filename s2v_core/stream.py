@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from s2v_core import audio
-from s2v_core.audio import SAMPLE_RATE
+from s2v_core.media import audio
+from s2v_core.media.audio import SAMPLE_RATE
+from s2v_core.media.decode import Resampler
 from s2v_core.methods import CHUNK, Method
-from s2v_core.sound import Resampler
 
 FIRST = SAMPLE_RATE // 10  # samples of a voice by which the face is recalled for the first time
 SETTLED = 20 * SAMPLE_RATE  # and for the last time: the students hear no more of a voice

@@ -17,8 +17,8 @@ from python_speech_features import mfcc
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from s2v_core.audio import SAMPLE_RATE
 from s2v_core.errors import CheckpointError
+from s2v_core.media.audio import SAMPLE_RATE
 
 FPS = 25
 FRAMES, STEPS = 5, 20  # of one window: 0.2 s of video, and of speech at 100 Hz

@@ -13,7 +13,7 @@ import torch
 from s2v_core import face, metrics
 from s2v_core.errors import FaceError, UserError
 from s2v_core.face import LandmarkNet
-from s2v_core.sound import CONTAINERS
+from s2v_core.media.decode import CONTAINERS
 
 LONGEST = 30  # seconds; more is not read
 SIDE = 288  # pixels: what is kept around the face, so that a large video does not fill the memory

@@ -13,9 +13,9 @@ import soundfile
 import torch
 
 import s2v_core
-from s2v_core import audio, video
 from s2v_core.__main__ import main
 from s2v_core.errors import AudioError, FaceError, MicrophoneError
+from s2v_core.media import audio, video
 
 ROOT = Path(__file__).parents[1]
 

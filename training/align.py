@@ -16,8 +16,9 @@ import imageio_ffmpeg
 import numpy as np
 from torch import Tensor
 
-from s2v_core import audio, face
+from s2v_core import face
 from s2v_core.errors import AudioError
+from s2v_core.media import audio
 from training.corpora import Clip
 
 FPS = 25

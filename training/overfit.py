@@ -21,10 +21,11 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from s2v_core import checkpoint, metrics, video
+from s2v_core import checkpoint, metrics
 from s2v_core.cpc import CPC, CPCConfig
 from s2v_core.engine import to_uint8
 from s2v_core.errors import UserError
+from s2v_core.media import video
 from s2v_core.students import unit
 from training import held, settings
 from training.features import Frozen

@@ -16,8 +16,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 import s2v_core
 from demo import page, parts
-from s2v_core import video
 from s2v_core.engine import Generation, Speech2Video
+from s2v_core.media import video
 
 FPS, FRAMES = 25, 4
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"

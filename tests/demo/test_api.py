@@ -12,7 +12,7 @@ import soundfile
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError, ValidationError
 
-from s2v_core import audio
+from s2v_core.media import audio
 
 
 @pytest.fixture(scope="module")

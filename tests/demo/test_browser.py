@@ -14,8 +14,8 @@ import soundfile
 from playwright.sync_api import Page, TimeoutError, expect
 
 from demo.answers import Answers
-from s2v_core import audio, video
-from s2v_core.audio import SAMPLE_RATE
+from s2v_core.media import audio, video
+from s2v_core.media.audio import SAMPLE_RATE
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=120_000)  # the machine may be busy with a training

@@ -13,8 +13,9 @@ from PIL import Image
 from demo import handlers, jobs, page, parts
 from demo.handlers import NAMES, PANELS, Panel, Studio, lines
 from demo.jobs import Jobs
-from s2v_core import METHODS, truth, video
+from s2v_core import METHODS, truth
 from s2v_core.errors import FaceError
+from s2v_core.media import video
 from s2v_core.syncnet import SyncScore
 
 

@@ -15,8 +15,8 @@ from playwright.sync_api import Page, expect
 
 import s2v_core
 from demo import gpu, live, parts
-from s2v_core import audio
 from s2v_core.engine import to_pictures
+from s2v_core.media import audio
 
 expect.set_options(timeout=120_000)  # the machine may be busy with a training
 

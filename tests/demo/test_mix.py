@@ -10,7 +10,8 @@ from demo import mix
 from demo.heard import NEAREST, Ear
 from demo.mix import SAME, Mixer
 from demo.parts import EXAMPLES, examples
-from s2v_core import audio, mixing, video
+from s2v_core import mixing
+from s2v_core.media import audio, video
 from s2v_core.observed import Observed
 from s2v_core.syncnet import SyncNet, SyncNetConfig
 

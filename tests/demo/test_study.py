@@ -16,7 +16,8 @@ from demo import study
 from demo.answers import EMOTION, NATURAL, Answer, Answers, preferred, recognised
 from demo.parts import EXAMPLES
 from demo.study import Question, Sitting, Study, Videos, draw
-from s2v_core import METHODS, video
+from s2v_core import METHODS
+from s2v_core.media import video
 
 CLIPS = sorted(path.stem for path in EXAMPLES.glob("*.wav"))
 

@@ -10,8 +10,9 @@ import torch
 from torch.nn import functional as F
 
 import s2v_core
-from s2v_core import audio, hearing, observed
+from s2v_core import hearing, observed
 from s2v_core.errors import CheckpointError, UserError
+from s2v_core.media import audio
 from s2v_core.observed import Observed, Remembered
 from s2v_core.students import Students, StudentsConfig, unit
 

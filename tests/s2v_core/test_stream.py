@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import s2v_core
-from s2v_core import audio, stream
+from s2v_core import stream
+from s2v_core.media import audio
 from s2v_core.stream import Stream
 from s2v_core.windows import Sliding
 

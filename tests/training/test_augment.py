@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from s2v_core import audio
+from s2v_core.media import audio
 from training import augment
 
 SPEECH = Path(__file__).parents[2] / "demo" / "examples" / "sad_woman_german.wav"

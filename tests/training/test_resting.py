@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import s2v_core
-from s2v_core import audio, checkpoint
+from s2v_core import checkpoint
+from s2v_core.media import audio
 from training.teachers import SENet, SENetConfig
 
 ROOT = Path(__file__).parents[2]

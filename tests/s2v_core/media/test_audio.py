@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2v_core import audio
 from s2v_core.errors import AudioError, MicrophoneError, OutputError
+from s2v_core.media import audio
 
 EDGE = 400  # samples at either end that a resampler may bend
 

@@ -13,9 +13,9 @@ import torch
 from moviepy import VideoClip
 from torch import Tensor
 
-from s2v_core.audio import PIECE, Speech, sample_count
-from s2v_core.audio import save as save_audio
 from s2v_core.errors import OutputError, UserError
+from s2v_core.media.audio import PIECE, Speech, sample_count
+from s2v_core.media.audio import save as save_audio
 
 COMMENT = "Synthetic video: generated from speech by Speech2Video, not a recording of a person."
 QUALITY = "18"  # x264's crf: frames of 96x128 show every artefact once they are enlarged

@@ -17,9 +17,9 @@ import soundfile
 import torch
 from torch import Tensor
 
-from s2v_core import sound
 from s2v_core.errors import AudioError, MicrophoneError, OutputError
-from s2v_core.sound import SAMPLE_RATE
+from s2v_core.media import decode
+from s2v_core.media.decode import SAMPLE_RATE
 
 MIN_SECONDS = 0.3  # a shorter sound holds no syllable to animate
 MAX_SECONDS = 12 * 3600  # far more than anybody says; a small file can decode to years of silence
@@ -156,7 +156,7 @@ def record(seconds: float) -> Tensor:
         samples = sounddevice.rec(
             round(seconds * rate), samplerate=rate, channels=1, dtype="float32", blocking=True
         )  # (n, 1)
-    pieces = list(sound.resampled([torch.from_numpy(samples[:, 0])], rate))
+    pieces = list(decode.resampled([torch.from_numpy(samples[:, 0])], rate))
     return torch.cat(pieces).clamp(-1, 1)
 
 
@@ -178,7 +178,7 @@ def listen(fps: int) -> Iterator[Tensor]:
             callback=lambda samples, *_: heard.put(samples[:, 0].copy()),
         ),
     ):
-        for piece in sound.resampled(_waiting(heard), rate, size=1):
+        for piece in decode.resampled(_waiting(heard), rate, size=1):
             yield piece.clamp(-1, 1)
 
 
@@ -230,8 +230,8 @@ def save(path: str | Path, audio: Tensor | Iterable[Tensor]) -> None:
 def _decode(path: Path, file: IO[bytes]) -> Levels:
     """Write the sound of ``path`` into ``file`` as float32 at 16 kHz, and return its levels."""
     levels = None
-    for pieces in sound.readers(path):
-        with suppress(sound.UnreadableError):
+    for pieces in decode.readers(path):
+        with suppress(decode.UnreadableError):
             levels = _spool(pieces, file, path.name)
         if levels and levels.length:  # else a recorder died before it noted the length
             break

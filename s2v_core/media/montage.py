@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from s2v_core import video
+from s2v_core.media import video
 
 SCALE = 2  # frames are small
 HEAD, GAP = 36, 8  # pixels: room for a name above, and between

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from s2v_core import montage, video
-from s2v_core.montage import GAP, HEAD, SCALE
+from s2v_core.media import montage, video
+from s2v_core.media.montage import GAP, HEAD, SCALE
 
 
 def plain(level: int, n: int) -> list[np.ndarray]:

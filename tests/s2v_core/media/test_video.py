@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from s2v_core import audio, video
 from s2v_core.errors import OutputError, UserError
+from s2v_core.media import audio, video
 
 H, W = 128, 96
 
