@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2v_core import METHODS, checkpoint, face
+from s2v_core import METHODS, checkpoint
 from s2v_core.composer import Composer, ComposerConfig
 from s2v_core.cpc import CPC, CPCConfig
 from s2v_core.errors import CheckpointError
-from s2v_core.face import LandmarkConfig, LandmarkNet, Still
+from s2v_core.face import landmarks as face
+from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet, Still
 from s2v_core.media import audio, video
 from s2v_core.media.audio import Speech
 from s2v_core.methods import CHUNK, Animating, Composing, Face, Method

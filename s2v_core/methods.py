@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from s2v_core.blink import lids
 from s2v_core.cpc import CPC, Listener, Steps, hear_pieces, summarise_pieces
-from s2v_core.face import Still
+from s2v_core.face.blink import lids
+from s2v_core.face.landmarks import Still
 from s2v_core.media import audio
 from s2v_core.media.decode import SAMPLE_RATE
 from s2v_core.motion import Motion

@@ -10,9 +10,10 @@ import imageio_ffmpeg
 import numpy as np
 import torch
 
-from s2v_core import face, metrics
+from s2v_core import metrics
 from s2v_core.errors import FaceError, UserError
-from s2v_core.face import LandmarkNet
+from s2v_core.face import landmarks as face
+from s2v_core.face.landmarks import LandmarkNet
 from s2v_core.media.decode import CONTAINERS
 
 LONGEST = 30  # seconds; more is not read

@@ -16,8 +16,8 @@ import imageio_ffmpeg
 import numpy as np
 from torch import Tensor
 
-from s2v_core import face
 from s2v_core.errors import AudioError
+from s2v_core.face import landmarks as face
 from s2v_core.media import audio
 from training.corpora import Clip
 

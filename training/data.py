@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2v_core import face
 from s2v_core.errors import UserError
+from s2v_core.face import landmarks as face
 from training import shards
 from training.shards import Row, read_rows
 

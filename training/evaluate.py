@@ -31,10 +31,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 import s2v_core
-from s2v_core import checkpoint, face, metrics
+from s2v_core import checkpoint, metrics
 from s2v_core.engine import to_uint8
 from s2v_core.errors import UserError
-from s2v_core.face import Still
+from s2v_core.face import landmarks as face
+from s2v_core.face.landmarks import Still
 from s2v_core.syncnet import SyncNet, SyncNetConfig
 from training.corpora import EMOTIONS
 from training.data import Clips

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2v_core import face
 from s2v_core.errors import UserError
+from s2v_core.face import landmarks as face
 from training.align import FPS, HOP, Aligned, UnusableError, align
 from training.corpora import Clip
 from training.data import Clips, pixels

@@ -21,9 +21,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from s2v_core import face
 from s2v_core.errors import UserError
-from s2v_core.face import LandmarkConfig, LandmarkNet
+from s2v_core.face import landmarks as face
+from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet
 from training import corpora, settings
 from training.align import read_frames
 from training.corpora import Clip

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from s2v_core import face
-from s2v_core.blink import lids
 from s2v_core.composer import Composer, ComposerConfig
 from s2v_core.cpc import CPC, CPCConfig, context_windows
+from s2v_core.face import landmarks as face
+from s2v_core.face.blink import lids
 from s2v_core.media import audio
 from s2v_core.methods import Animating, Composing, Ear, MotionEar, Noise
 from s2v_core.sdfa import speech_windows

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from s2v_core import checkpoint, face, metrics, truth
+from s2v_core import checkpoint, metrics, truth
 from s2v_core.errors import FaceError, UserError
+from s2v_core.face import landmarks as face
 from s2v_core.media import video
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from s2v_core import face
+from s2v_core.face import landmarks as face
 from training import shards
 from training.data import Clips
 from training.loop import run

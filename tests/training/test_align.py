@@ -9,8 +9,8 @@ import pytest
 import soundfile
 import torch
 
-from s2v_core import face
-from s2v_core.face import LandmarkConfig, LandmarkNet
+from s2v_core.face import landmarks as face
+from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet
 from s2v_core.media import audio
 from training import align as aligning
 from training.align import UnusableError, align, decode, find_face, read_frames

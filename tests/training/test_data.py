@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from s2v_core import face
 from s2v_core.errors import UserError
+from s2v_core.face import landmarks as face
 from training.data import Clips, pixels
 
 

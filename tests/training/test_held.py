@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from s2v_core import face
 from s2v_core.errors import UserError
+from s2v_core.face import landmarks as face
 from training import held
 from training.align import Aligned
 from training.held import HeldClips

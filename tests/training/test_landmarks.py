@@ -5,8 +5,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from s2v_core import face
-from s2v_core.face import LandmarkConfig
+from s2v_core.face import landmarks as face
+from s2v_core.face.landmarks import LandmarkConfig
 from training import corpora, landmarks
 from training.landmarks import SIDE, LandmarksSettings, LandmarkTrainer, collect, mirrored, vary
 from training.settings import Schedule

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from s2v_core import face
+from s2v_core.face import landmarks as face
 from training import mesh
 from training.data import Clips
 from training.shards import Row

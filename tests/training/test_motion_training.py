@@ -9,9 +9,9 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from s2v_core import face
 from s2v_core.cpc import CPC, CPCConfig
 from s2v_core.errors import UserError
+from s2v_core.face import landmarks as face
 from s2v_core.motion import Motion, MotionConfig
 from training.motion import MotionSettings, MotionTrainer, faster, reliability
 from training.settings import Schedule

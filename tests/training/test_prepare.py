@@ -12,9 +12,10 @@ import pytest
 import soundfile
 import torch
 
-from s2v_core import checkpoint, face
+from s2v_core import checkpoint
 from s2v_core.errors import UserError
-from s2v_core.face import LandmarkConfig, LandmarkNet
+from s2v_core.face import landmarks as face
+from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet
 from s2v_core.media import video
 from training import shards
 from training.data import Clips

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from s2v_core import face
 from s2v_core.errors import FaceError
-from s2v_core.face import LandmarkConfig, LandmarkNet
+from s2v_core.face import landmarks as face
+from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet
 
 RNG = np.random.default_rng
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from s2v_core.blink import CLOSING, DEEPEST, EVERY, OPENING, lids
+from s2v_core.face.blink import CLOSING, DEEPEST, EVERY, OPENING, lids
 
 FPS = 25
 
