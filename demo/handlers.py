@@ -20,7 +20,7 @@ from s2v_core.media import audio, montage, video
 
 if TYPE_CHECKING:
     from s2v_core.engine import Generation, Speech2Video
-    from s2v_core.syncnet import SyncNet
+    from s2v_core.networks.syncnet import SyncNet
 
 MAX_SECONDS = 60
 MAX_PIXELS = 50_000_000  # of a picture: decoded, this is 150 MB

@@ -22,7 +22,7 @@ from s2v_core.observed import EMOTIONS, Observed
 
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video
-    from s2v_core.syncnet import SyncNet
+    from s2v_core.networks.syncnet import SyncNet
 
 NEAREST = 5  # speakers shown
 READY = "Record, upload or choose some speech, then press the button."

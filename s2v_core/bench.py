@@ -24,7 +24,7 @@ from s2v_core import METHODS, live
 from s2v_core.engine import Speech2Video
 from s2v_core.media import audio
 from s2v_core.methods import CHUNK, Composing
-from s2v_core.sdfa import SDFA, SDFAConfig, speech_windows
+from s2v_core.networks.sdfa import SDFA, SDFAConfig, speech_windows
 
 ROOT = Path(__file__).parents[1]
 SPEECH = ROOT / "demo" / "examples" / "calm_woman_english.wav"

@@ -13,8 +13,8 @@ from torchaudio.transforms import AmplitudeToDB, MelSpectrogram
 
 from s2v_core import checkpoint
 from s2v_core.media.audio import SAMPLE_RATE
+from s2v_core.networks.syncnet import SyncNet, SyncNetConfig, distances
 from s2v_core.observed import Observed
-from s2v_core.syncnet import SyncNet, SyncNetConfig, distances
 
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video

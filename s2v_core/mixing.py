@@ -11,7 +11,7 @@ from torch import Tensor
 
 from s2v_core.engine import to_uint8
 from s2v_core.media import audio, video
-from s2v_core.students import unit
+from s2v_core.networks.students import unit
 
 if TYPE_CHECKING:
     from s2v_core.engine import Progress, Speech2Video

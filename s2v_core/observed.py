@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from s2v_core.errors import CheckpointError, UserError
-from s2v_core.students import Students, unit
+from s2v_core.networks.students import Students, unit
 
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video

@@ -20,8 +20,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from s2v_core.composer import ComposerConfig
-from s2v_core.speech2face import Speech2Face
+from s2v_core.networks.composer import ComposerConfig
+from s2v_core.networks.speech2face import Speech2Face
 from training import held, settings
 from training.cpc import CPCSettings, CPCTrainer
 from training.held import HOP, HeldClips

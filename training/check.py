@@ -29,7 +29,7 @@ from tqdm import tqdm
 from s2v_core import checkpoint
 from s2v_core.errors import UserError
 from s2v_core.face import landmarks as face
-from s2v_core.syncnet import FRAMES, SyncNet, SyncNetConfig
+from s2v_core.networks.syncnet import FRAMES, SyncNet, SyncNetConfig
 from training import likeness, shards
 from training.align import FPS
 from training.data import Clips

@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from s2v_core.cpc import CPC, CPCConfig
+from s2v_core.networks.cpc import CPC, CPCConfig
 from training import losses, settings
 from training.augment import augment, other_voice
 from training.data import Clips

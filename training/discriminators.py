@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from s2v_core.sdfa import CONVOLUTIONS
+from s2v_core.networks.sdfa import CONVOLUTIONS
 from training.updates import descend, placed
 
 

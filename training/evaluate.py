@@ -36,7 +36,7 @@ from s2v_core.engine import to_uint8
 from s2v_core.errors import UserError
 from s2v_core.face import landmarks as face
 from s2v_core.face.landmarks import Still
-from s2v_core.syncnet import SyncNet, SyncNetConfig
+from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
 from training.corpora import EMOTIONS
 from training.data import Clips
 from training.figures import sheet, spread, strips

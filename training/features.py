@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from s2v_core import checkpoint
-from s2v_core.cpc import CPC, CPCConfig
+from s2v_core.networks.cpc import CPC, CPCConfig
 from training import settings
 from training.augment import augment
 from training.data import Clips

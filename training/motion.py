@@ -19,9 +19,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from s2v_core import checkpoint
-from s2v_core.cpc import CPC, CPCConfig
 from s2v_core.errors import UserError
-from s2v_core.motion import Motion, MotionConfig
+from s2v_core.networks.cpc import CPC, CPCConfig
+from s2v_core.networks.motion_student import Motion, MotionConfig
 from training import losses, settings
 from training.augment import augment, other_voice
 from training.data import Clips

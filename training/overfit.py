@@ -22,11 +22,11 @@ import torch
 from matplotlib.figure import Figure
 
 from s2v_core import checkpoint, metrics
-from s2v_core.cpc import CPC, CPCConfig
 from s2v_core.engine import to_uint8
 from s2v_core.errors import UserError
 from s2v_core.media import video
-from s2v_core.students import unit
+from s2v_core.networks.cpc import CPC, CPCConfig
+from s2v_core.networks.students import unit
 from training import held, settings
 from training.features import Frozen
 from training.held import HeldClips

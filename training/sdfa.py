@@ -20,8 +20,8 @@ from torch.nn import functional as F
 
 from s2v_core import checkpoint
 from s2v_core.metrics import MOUTH
-from s2v_core.sdfa import SDFA, SDFAConfig, speech_windows
-from s2v_core.speech2face import Speech2Face, Speech2FaceConfig
+from s2v_core.networks.sdfa import SDFA, SDFAConfig, speech_windows
+from s2v_core.networks.speech2face import Speech2Face, Speech2FaceConfig
 from training import losses, settings
 from training.augment import augment
 from training.data import Clips

@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from s2v_core import checkpoint
-from s2v_core.speaker import Speaker, SpeakerConfig
+from s2v_core.networks.speaker_encoder import Speaker, SpeakerConfig
 from training import settings
 from training.data import Clips
 

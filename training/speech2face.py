@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2v_core.speech2face import Speech2Face, Speech2FaceConfig
+from s2v_core.networks.speech2face import Speech2Face, Speech2FaceConfig
 from training import features, settings
 from training.augment import augment
 from training.data import Clips

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2v_core import observed
-from s2v_core.cpc import HOP, STEPS_PER_SECOND
+from s2v_core.networks.cpc import HOP, STEPS_PER_SECOND
+from s2v_core.networks.students import Students, StudentsConfig, unit
 from s2v_core.observed import Remembered
-from s2v_core.students import Students, StudentsConfig, unit
 from training import features, losses, settings
 from training.data import Clips
 from training.loop import export, run

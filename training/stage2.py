@@ -18,10 +18,10 @@ from PIL import Image
 from torch import Tensor
 
 from s2v_core import checkpoint
-from s2v_core.composer import Composer, ComposerConfig
-from s2v_core.cpc import context_windows
 from s2v_core.metrics import MOUTH
-from s2v_core.students import Students, StudentsConfig, unit
+from s2v_core.networks.composer import Composer, ComposerConfig
+from s2v_core.networks.cpc import context_windows
+from s2v_core.networks.students import Students, StudentsConfig, unit
 from training import features, losses, settings
 from training.data import Clips
 from training.discriminators import (

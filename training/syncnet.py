@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from s2v_core.syncnet import FRAMES, SyncNet, SyncNetConfig, cepstra, framed, windows
+from s2v_core.networks.syncnet import FRAMES, SyncNet, SyncNetConfig, cepstra, framed, windows
 from training import settings
 from training.augment import augment, soften
 from training.data import Clips

@@ -16,7 +16,7 @@ from demo.jobs import Jobs
 from s2v_core import METHODS, truth
 from s2v_core.errors import FaceError
 from s2v_core.media import video
-from s2v_core.syncnet import SyncScore
+from s2v_core.networks.syncnet import SyncScore
 
 
 def generate(model, speech, reference, bar, film=None, visits=None, visitor=None):

@@ -12,8 +12,8 @@ from demo.mix import SAME, Mixer
 from demo.parts import EXAMPLES, examples
 from s2v_core import mixing
 from s2v_core.media import audio, video
+from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
 from s2v_core.observed import Observed
-from s2v_core.syncnet import SyncNet, SyncNetConfig
 
 SAD = EXAMPLES / "sad_woman_german.wav"
 

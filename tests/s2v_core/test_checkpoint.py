@@ -10,7 +10,7 @@ from torch import nn
 
 from s2v_core import checkpoint
 from s2v_core.errors import CheckpointError
-from s2v_core.students import Students, StudentsConfig
+from s2v_core.networks.students import Students, StudentsConfig
 
 TINY = StudentsConfig(omega=6, hidden=8, mu=5, nu=4)
 

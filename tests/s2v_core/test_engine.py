@@ -17,7 +17,7 @@ from s2v_core.errors import AudioError, CheckpointError, FaceError
 from s2v_core.face.blink import lids
 from s2v_core.media import audio, video
 from s2v_core.methods import CHUNK
-from s2v_core.motion import Motion, MotionConfig
+from s2v_core.networks.motion_student import Motion, MotionConfig
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "demo" / "examples"

@@ -9,15 +9,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from s2v_core.composer import Composer, ComposerConfig
-from s2v_core.cpc import CPC, CPCConfig, context_windows
 from s2v_core.face import landmarks as face
 from s2v_core.face.blink import lids
 from s2v_core.media import audio
 from s2v_core.methods import Animating, Composing, Ear, MotionEar, Noise
-from s2v_core.sdfa import speech_windows
-from s2v_core.students import Students, StudentsConfig
-from s2v_core.voice import LONGEST
+from s2v_core.networks.composer import Composer, ComposerConfig
+from s2v_core.networks.cpc import CPC, CPCConfig, context_windows
+from s2v_core.networks.sdfa import speech_windows
+from s2v_core.networks.students import Students, StudentsConfig
+from s2v_core.networks.voice_encoder import LONGEST
 
 SPEECH = Path(__file__).parents[2] / "demo" / "examples" / "sad_woman_german.wav"
 SIZES = [[20_000], [640] * 31 + [160], [1] * 50 + [7000, 12_950], [4800, 15_200], [10_240, 9_760]]

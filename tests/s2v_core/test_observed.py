@@ -13,8 +13,8 @@ import s2v_core
 from s2v_core import hearing, observed
 from s2v_core.errors import CheckpointError, UserError
 from s2v_core.media import audio
+from s2v_core.networks.students import Students, StudentsConfig, unit
 from s2v_core.observed import Observed, Remembered
-from s2v_core.students import Students, StudentsConfig, unit
 
 ROOT = Path(__file__).parents[2]
 CLIPS = [

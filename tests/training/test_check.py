@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from s2v_core import checkpoint
-from s2v_core.syncnet import SyncNet, SyncNetConfig
+from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
 from training.check import COMPLAINTS, complaints, examine, face_share, loudness, main, movement
 from training.data import Clips, pixels
 from training.prepare import prepare

@@ -7,7 +7,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from s2v_core.cpc import CPCConfig
+from s2v_core.networks.cpc import CPCConfig
 from training.cpc import CPCSettings, CPCTrainer, Predictive
 from training.settings import Schedule
 

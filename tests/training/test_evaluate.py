@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from s2v_core.errors import UserError
-from s2v_core.syncnet import SyncScore
+from s2v_core.networks.syncnet import SyncScore
 from training import evaluate
 from training.corpora import EMOTIONS
 from training.data import Clips

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from s2v_core import checkpoint
-from s2v_core.cpc import CPC, CPCConfig
+from s2v_core.networks.cpc import CPC, CPCConfig
 from training import features
 from training.data import Clips
 from training.features import FeaturesSettings, Frozen, extract

@@ -18,8 +18,8 @@ from torch import nn
 
 from s2v_core import checkpoint
 from s2v_core.errors import UserError
-from s2v_core.speech2face import Speech2Face
-from s2v_core.speech2face import Speech2FaceConfig as VoiceConfig
+from s2v_core.networks.speech2face import Speech2Face
+from s2v_core.networks.speech2face import Speech2FaceConfig as VoiceConfig
 from training import loop
 from training.loop import export, run
 from training.settings import Schedule

@@ -9,10 +9,10 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from s2v_core.cpc import CPC, CPCConfig
 from s2v_core.errors import UserError
 from s2v_core.face import landmarks as face
-from s2v_core.motion import Motion, MotionConfig
+from s2v_core.networks.cpc import CPC, CPCConfig
+from s2v_core.networks.motion_student import Motion, MotionConfig
 from training.motion import MotionSettings, MotionTrainer, faster, reliability
 from training.settings import Schedule
 

@@ -11,8 +11,8 @@ from PIL import Image
 from test_stage2 import SETTINGS
 
 from s2v_core import metrics
-from s2v_core.cpc import CPC, CPCConfig
 from s2v_core.media import video
+from s2v_core.networks.cpc import CPC, CPCConfig
 from training import held, overfit
 from training.features import Frozen
 from training.held import HeldClips

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2v_core import checkpoint
-from s2v_core.cpc import CPC, CPCConfig
 from s2v_core.errors import UserError
-from s2v_core.sdfa import SDFA, SDFAConfig
-from s2v_core.speaker import Speaker, SpeakerConfig
+from s2v_core.networks.cpc import CPC, CPCConfig
+from s2v_core.networks.sdfa import SDFA, SDFAConfig
+from s2v_core.networks.speaker_encoder import Speaker, SpeakerConfig
 from training import published
 from training.published import SOURCES, convert, fetch, renamed, senet_names, verify, vgg_names
 from training.teachers import VGG, SENet, SENetConfig, VGGConfig

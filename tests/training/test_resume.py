@@ -17,7 +17,7 @@ from test_speech2face_training import SETTINGS as SPEECH2FACE
 from test_syncnet_training import SETTINGS as SYNCNET
 
 from s2v_core.face.landmarks import LandmarkConfig
-from s2v_core.speech2face import Speech2Face
+from s2v_core.networks.speech2face import Speech2Face
 from training.cpc import CPCTrainer
 from training.data import Clips
 from training.landmarks import LandmarksSettings, LandmarkTrainer

@@ -8,8 +8,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from s2v_core.sdfa import SDFAConfig, speech_windows
-from s2v_core.speech2face import Speech2Face, Speech2FaceConfig
+from s2v_core.networks.sdfa import SDFAConfig, speech_windows
+from s2v_core.networks.speech2face import Speech2Face, Speech2FaceConfig
 from training import sdfa as training_sdfa
 from training.data import Clips
 from training.sdfa import SDFASettings, SDFATrainer, bce

@@ -7,7 +7,7 @@ import sys
 import torch
 
 from s2v_core import checkpoint
-from s2v_core.speaker import Speaker, SpeakerConfig
+from s2v_core.networks.speaker_encoder import Speaker, SpeakerConfig
 from training import settings, speaker
 
 

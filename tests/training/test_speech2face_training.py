@@ -5,7 +5,7 @@ import torch
 from accelerate import Accelerator
 from torch.nn import functional as F
 
-from s2v_core.speech2face import Speech2FaceConfig
+from s2v_core.networks.speech2face import Speech2FaceConfig
 from training import speech2face
 from training.settings import Schedule
 from training.speech2face import Speech2FaceSettings, Speech2FaceTrainer

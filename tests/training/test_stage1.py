@@ -6,7 +6,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from s2v_core.students import StudentsConfig
+from s2v_core.networks.students import StudentsConfig
 from training import losses
 from training.data import Clips
 from training.settings import Schedule

@@ -7,8 +7,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from s2v_core.composer import ComposerConfig
-from s2v_core.students import Students, StudentsConfig, unit
+from s2v_core.networks.composer import ComposerConfig
+from s2v_core.networks.students import Students, StudentsConfig, unit
 from training.data import Clips
 from training.settings import Schedule
 from training.stage2 import Batch, Stage2Settings, Stage2Trainer, recalled

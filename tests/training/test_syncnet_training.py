@@ -7,7 +7,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from s2v_core.syncnet import SyncNetConfig
+from s2v_core.networks.syncnet import SyncNetConfig
 from training import syncnet as training_syncnet
 from training.data import Clips
 from training.settings import Schedule

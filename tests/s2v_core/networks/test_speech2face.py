@@ -4,7 +4,7 @@ import numpy as np
 import scipy.signal
 import torch
 
-from s2v_core.speech2face import Speech2Face, Speech2FaceConfig, spectrogram
+from s2v_core.networks.speech2face import Speech2Face, Speech2FaceConfig, spectrogram
 
 TINY = Speech2FaceConfig(seconds=3.0, width=2, feature=6)
 # Time x frequency after every convolution and pool of the published network (fact sheet 2.2).

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from s2v_core.cpc import (
+from s2v_core.networks.cpc import (
     CPC,
     HOP,
     KERNELS,

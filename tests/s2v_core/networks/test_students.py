@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from s2v_core import checkpoint
-from s2v_core.students import Students, StudentsConfig, unit
+from s2v_core.networks.students import Students, StudentsConfig, unit
 
 TINY = StudentsConfig(omega=6, hidden=16, mu=5, nu=9)
 

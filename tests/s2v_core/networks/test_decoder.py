@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from s2v_core.decoder import DecoderBlock, FrameDecoder
+from s2v_core.networks.decoder import DecoderBlock, FrameDecoder
 
 CHANNELS = (8, 6, 5, 4, 3)
 HEIGHT, WIDTH = 64, 32  # 2x1 to 32x16

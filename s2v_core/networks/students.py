@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from s2v_core.cpc import summarise
-from s2v_core.speaker import Speaker
-from s2v_core.voice import LONGEST, Voice
+from s2v_core.networks.cpc import summarise
+from s2v_core.networks.speaker_encoder import Speaker
+from s2v_core.networks.voice_encoder import LONGEST, Voice
 
 
 @dataclass(frozen=True)

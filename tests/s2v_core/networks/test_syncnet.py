@@ -5,9 +5,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from s2v_core import syncnet
 from s2v_core.errors import CheckpointError
-from s2v_core.syncnet import SyncNet, SyncNetConfig, framed, read_published, verdict, windows
+from s2v_core.networks import syncnet
+from s2v_core.networks.syncnet import (
+    SyncNet,
+    SyncNetConfig,
+    framed,
+    read_published,
+    verdict,
+    windows,
+)
 
 TINY = SyncNetConfig(size=64, lips=(2, 3, 4, 4, 4, 5), voice=(2, 3, 4, 4, 4, 5), feature=6)
 

@@ -9,9 +9,17 @@ import pytest
 import torch
 from torchaudio.transforms import MelSpectrogram
 
-from s2v_core.cpc import CPC, HOP, CPCConfig, Steps
 from s2v_core.methods import StepsEar
-from s2v_core.motion import FAINTEST, FFT, HIGHEST, LOWEST, WINDOW, Motion, MotionConfig
+from s2v_core.networks.cpc import CPC, HOP, CPCConfig, Steps
+from s2v_core.networks.motion_student import (
+    FAINTEST,
+    FFT,
+    HIGHEST,
+    LOWEST,
+    WINDOW,
+    Motion,
+    MotionConfig,
+)
 
 SMALL = MotionConfig(latents=5, mels=8, step=6, width=7, before=4, after=2, members=2)
 

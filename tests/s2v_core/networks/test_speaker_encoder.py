@@ -8,8 +8,8 @@ import torch
 from torchaudio.transforms import MelSpectrogram
 
 from s2v_core import checkpoint
-from s2v_core.speaker import MOST, PIECE, QUIETEST, Speaker, SpeakerConfig
-from s2v_core.students import Students, StudentsConfig, unit
+from s2v_core.networks.speaker_encoder import MOST, PIECE, QUIETEST, Speaker, SpeakerConfig
+from s2v_core.networks.students import Students, StudentsConfig, unit
 
 SMALL = SpeakerConfig(mels=6, hidden=5, levels=2, embedding=4)
 STUDENTS = StudentsConfig(hidden=8, mu=6, nu=7, summary="voice", voice=2, decide=0.5)

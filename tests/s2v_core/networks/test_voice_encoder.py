@@ -4,8 +4,8 @@ import pytest
 import torch
 from torchaudio.transforms import MelSpectrogram
 
-from s2v_core import voice
-from s2v_core.voice import Voice
+from s2v_core.networks import voice_encoder
+from s2v_core.networks.voice_encoder import Voice
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -51,8 +51,8 @@ def test_the_vector_has_one_size_however_long_the_speech(network, samples):
 
 @torch.inference_mode()
 def test_of_a_long_speech_the_first_twenty_seconds_are_heard(network):
-    speech = noise(1, voice.LONGEST + 16_000)
-    assert torch.equal(network(speech), network(speech[:, : voice.LONGEST]))
+    speech = noise(1, voice_encoder.LONGEST + 16_000)
+    assert torch.equal(network(speech), network(speech[:, : voice_encoder.LONGEST]))
 
 
 def test_a_band_is_masked_in_training_alone(network):

@@ -5,7 +5,7 @@ from itertools import chain
 import pytest
 import torch
 
-from s2v_core.sdfa import SDFA, SDFAConfig, SpeechEncoder, speech_windows
+from s2v_core.networks.sdfa import SDFA, SDFAConfig, SpeechEncoder, speech_windows
 
 TINY = SDFAConfig(
     height=64, width=32, code=7, audio=2, speech=6, noise=3, channels=(10, 8, 6, 5, 4)

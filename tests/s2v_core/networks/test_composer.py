@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from s2v_core.composer import Composer, ComposerConfig
+from s2v_core.networks.composer import Composer, ComposerConfig
 
 TINY = ComposerConfig(
     height=64,

@@ -1,0 +1,1 @@
+"""Every network that generation needs, each with its frozen config."""
