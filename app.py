@@ -8,8 +8,8 @@ from pathlib import Path
 
 import s2v_core
 from demo import page
-from s2v_core import hub
 from s2v_core.errors import UserError
+from s2v_core.models import hub
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ from demo import gpu, handlers
 from demo.handlers import Studio
 from demo.jobs import Jobs, stop_with
 from demo.parts import hint, keep_path, offer_examples, speech_input
-from s2v_core import truth
+from s2v_core.analysis import reference
 
 TITLES = {"avatars": "Rendered avatars", "grid": "Real people (GRID corpus)"}
 SPEECH = (
@@ -20,7 +20,7 @@ SPEECH = (
     "(or this very computer); without them, upload a file."
 )
 FILM = (
-    f"One face, from the front, up to {truth.LONGEST} seconds. Its sound drives the methods, its first "
+    f"One face, from the front, up to {reference.LONGEST} seconds. Its sound drives the methods, its first "
     "frame is the face that SDFA animates, and the real video is shown and measured beside them."
 )
 PORTRAIT = "Only SDFA looks at it. Without one it animates a portrait that comes with the model."

@@ -10,8 +10,8 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-from s2v_core import hub
 from s2v_core.errors import UserError
+from s2v_core.models import hub
 
 ROOT = Path(__file__).parents[1]
 CODE = ("README.md", "app.py", "requirements.txt", "demo/**/*", "s2v_core/**/*", "docs/*")

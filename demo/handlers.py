@@ -14,7 +14,8 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from demo.jobs import STOPPED, WORKING, Jobs, Report, StoppedError, in_words, reporter
-from s2v_core import METHODS, truth
+from s2v_core import METHODS
+from s2v_core.analysis import reference
 from s2v_core.errors import UserError
 from s2v_core.media import audio, montage, video
 
@@ -50,7 +51,7 @@ def check(
     speech: str | None, reference: str | None = None, film: str | None = None, faces: str = ""
 ) -> list[dict]:
     """Refuse unusable input in words, before it takes a place in the queue."""
-    sound, longest = (film, truth.LONGEST) if film else (speech, MAX_SECONDS)
+    sound, longest = (film, reference.LONGEST) if film else (speech, MAX_SECONDS)
     problem = speech_problem(sound, longest)
     return [
         gr.validate(bool(film) or not problem, problem),
@@ -175,7 +176,7 @@ class Studio:
     def read(self, film: Path, folder: Path) -> tuple[np.ndarray, str]:
         """Return a film's aligned frames, and the file of its first frame, which SDFA animates."""
         size = self.model.config.height, self.model.config.width
-        real = truth.read(film, self.model.networks["landmarks"].cpu(), self.model.fps, *size)
+        real = reference.read(film, self.model.networks["landmarks"].cpu(), self.model.fps, *size)
         first = folder / "the first frame.png"
         cv2.imwrite(str(first), cv2.cvtColor(real.first, cv2.COLOR_RGB2BGR))
         return real.frames, str(first)
@@ -242,7 +243,7 @@ def nearness(real: np.ndarray | None, frames: np.ndarray | None) -> str:
     """Put how near a video is to the real one into a line, if there is a real one."""
     if real is None:
         return ""
-    near = truth.scores(real, frames)
+    near = reference.scores(real, frames)
     return f"SSIM {near['ssim']:.3f} · PSNR {near['psnr']:.1f} dB"
 
 

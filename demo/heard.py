@@ -16,9 +16,9 @@ from demo import gpu, handlers, pictures
 from demo.jobs import Jobs, in_words, stop_with
 from demo.mix import speaker_name
 from demo.parts import faces, hint, offer_examples, speech_input
-from s2v_core import hearing, mixing
+from s2v_core.analysis import explain, mixing
+from s2v_core.analysis.speakers import EMOTIONS, Observed
 from s2v_core.media import audio
-from s2v_core.observed import EMOTIONS, Observed
 
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video
@@ -45,13 +45,13 @@ class Ear:
         """Return the nearest speakers' portraits with their likeness, a figure, and a line of words."""
         with in_words():
             waveform = audio.load(speech)
-            mu, nu = hearing.students(self.model, waveform)
+            mu, nu = explain.students(self.model, waveform)
             near = list(self.observed.near_faces(nu).items())[:NEAREST]
             emotion = next(iter(self.observed.near_emotions(mu)))
             figure = pictures.heard(
                 waveform,
-                hearing.mel(waveform),
-                hearing.emotions(self.model, self.observed, waveform),
+                explain.mel(waveform),
+                explain.emotions(self.model, self.observed, waveform),
                 self.synced(waveform),
             )
             words = f"Nearest: {speaker_name(self.observed, near[0][0])}, {EMOTIONS[emotion]}."
@@ -69,7 +69,7 @@ class Ear:
         if self.syncnet is None or n_frames < handlers.SHORTEST_SYNC:
             return None
         frames = torch.cat(list(self.model.frames("speech2video", beginning)))
-        return hearing.sync_curve(self.syncnet, frames, beginning)
+        return explain.sync_curve(self.syncnet, frames, beginning)
 
 
 def build(model: Speech2Video, observed: Observed, syncnet: SyncNet | None, jobs: Jobs) -> gr.Audio:

@@ -15,10 +15,10 @@ import torch
 from demo import gpu, handlers
 from demo.jobs import Jobs, in_words, reporter, stop_with
 from demo.parts import examples, faces, hint, offer_examples, speech_input
-from s2v_core import mixing
+from s2v_core.analysis import mixing
+from s2v_core.analysis.speakers import EMOTIONS, Observed
 from s2v_core.errors import UserError
 from s2v_core.media import audio
-from s2v_core.observed import EMOTIONS, Observed
 
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video

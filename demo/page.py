@@ -10,8 +10,8 @@ import gradio as gr
 from demo import compare, heard, live, mix, parts, study
 from demo.handlers import Studio
 from demo.jobs import Jobs
-from s2v_core import hearing
-from s2v_core.observed import Observed
+from s2v_core.analysis import explain
+from s2v_core.analysis.speakers import Observed
 
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video
@@ -64,7 +64,7 @@ def build(model: Speech2Video, *others: Speech2Video) -> gr.Blocks:
         delete_cache=(CHECK_CACHE_EVERY, FORGET_AFTER),
     )
     jobs, observed = Jobs(), Observed.of(model)
-    studios = {m.name: Studio(m, hearing.load_syncnet(m)) for m in (model, *others)}
+    studios = {m.name: Studio(m, explain.load_syncnet(m)) for m in (model, *others)}
     syncnet = studios[model.name].syncnet
     with page:
         gr.Markdown(TITLE, elem_id="title")

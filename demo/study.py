@@ -22,8 +22,8 @@ from demo.handlers import NAMES
 from demo.jobs import in_words
 from demo.parts import EXAMPLES, hint
 from s2v_core import METHODS
+from s2v_core.analysis.speakers import EMOTIONS
 from s2v_core.media import audio, video
-from s2v_core.observed import EMOTIONS
 
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video

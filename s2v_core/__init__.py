@@ -39,6 +39,6 @@ def from_pretrained(repo: str, revision: str, device: str = "auto") -> Speech2Vi
 
     ``python -m s2v_core publish`` puts one there. Raises CheckpointError when it cannot be had.
     """
-    from s2v_core import hub
+    from s2v_core.models import hub
 
     return load(hub.fetch(repo, revision), device)

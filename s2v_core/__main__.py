@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import s2v_core
-from s2v_core import batch, hub
+from s2v_core import cli_files
 from s2v_core.errors import AudioError, UserError
+from s2v_core.models import hub
 
 if TYPE_CHECKING:
-    from s2v_core.batch import Job
+    from s2v_core.cli_files import Job
     from s2v_core.engine import Speech2Video
 
 EXAMPLES = """examples:
@@ -83,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def generate(arguments: argparse.Namespace) -> int:
     """Generate the videos of every speech file; speech that cannot be used is told and passed."""
-    jobs = batch.plan(arguments.speech, arguments.out, arguments.methods, arguments.resume)
+    jobs = cli_files.plan(arguments.speech, arguments.out, arguments.methods, arguments.resume)
     wanted = len(jobs) * len(set(arguments.methods))
     to_make = sum(len(job.methods) for job in jobs)
     model = located(arguments) if to_make else None
@@ -133,7 +134,7 @@ def live(arguments: argparse.Namespace) -> int:
     """Show a face in a window that says what the microphone hears, until the window is closed."""
     import torch
 
-    from s2v_core.live import run, window
+    from s2v_core.desktop import run, window
     from s2v_core.media import audio
 
     torch.set_num_threads(1)  # one keeps up, and several wait for each other on a busy machine

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import s2v_core
-from s2v_core import METHODS, live
+from s2v_core import METHODS, desktop
 from s2v_core.engine import Speech2Video
 from s2v_core.media import audio
 from s2v_core.methods import CHUNK, Composing
@@ -170,7 +170,7 @@ def delays(model: Speech2Video, seconds: int) -> str:
     rows = []
     for method in METHODS:
         stream = model.stream(method)
-        late = live.run(stream, at_its_own_pace(speech_of(seconds)), lambda picture: True)
+        late = desktop.run(stream, at_its_own_pace(speech_of(seconds)), lambda picture: True)
         cuts = quantiles(late, n=20)
         rows.append([method, 1000 * cuts[9], 1000 * cuts[18]])
     return table(["live, one thread", "median delay, ms", "95 % below, ms"], rows)

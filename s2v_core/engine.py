@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2v_core import METHODS, checkpoint
+from s2v_core import METHODS
 from s2v_core.errors import CheckpointError
 from s2v_core.face import landmarks as face
 from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet, Still
 from s2v_core.media import audio, video
 from s2v_core.media.audio import Speech
 from s2v_core.methods import CHUNK, Animating, Composing, Face, Method
+from s2v_core.models import checkpoint
 from s2v_core.networks.composer import Composer, ComposerConfig
 from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.motion_student import Motion, MotionConfig
@@ -28,8 +29,8 @@ from s2v_core.networks.sdfa import SDFA, SDFAConfig
 from s2v_core.networks.speaker_encoder import Speaker, SpeakerConfig
 from s2v_core.networks.speech2face import Speech2Face, Speech2FaceConfig
 from s2v_core.networks.students import Students, StudentsConfig
-from s2v_core.pipeline import work_ahead
 from s2v_core.stream import Stream
+from s2v_core.streaming.prefetch import work_ahead
 
 NETWORKS = {
     "cpc": (CPC, CPCConfig),

@@ -22,7 +22,7 @@ from s2v_core.networks.motion_student import Motion
 from s2v_core.networks.sdfa import SDFA, WINDOW
 from s2v_core.networks.students import unit
 from s2v_core.networks.voice_encoder import LONGEST
-from s2v_core.windows import Sliding
+from s2v_core.streaming.sliding import Sliding
 
 CHUNK = 16  # frames drawn at a time: memory stays constant, and a CPU's cache is not left
 NOISE_STD = 0.33  # SDFA's, at inference

@@ -26,9 +26,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from s2v_core import checkpoint
 from s2v_core.errors import UserError
 from s2v_core.face import landmarks as face
+from s2v_core.models import checkpoint
 from s2v_core.networks.syncnet import FRAMES, SyncNet, SyncNetConfig
 from training import likeness, shards
 from training.align import FPS

@@ -31,11 +31,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 import s2v_core
-from s2v_core import checkpoint, metrics
+from s2v_core.analysis import metrics
 from s2v_core.engine import to_uint8
 from s2v_core.errors import UserError
 from s2v_core.face import landmarks as face
 from s2v_core.face.landmarks import Still
+from s2v_core.models import checkpoint
 from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
 from training.corpora import EMOTIONS
 from training.data import Clips

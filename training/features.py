@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from s2v_core import checkpoint
+from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
 from training import settings
 from training.augment import augment

@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from s2v_core import checkpoint
 from s2v_core.errors import UserError
+from s2v_core.models import checkpoint
 from training import parallel
 from training.journal import Journal
 from training.settings import Schedule

@@ -18,8 +18,8 @@ from accelerate import Accelerator
 from torch import Tensor
 from tqdm import tqdm
 
-from s2v_core import checkpoint
 from s2v_core.errors import UserError
+from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.motion_student import Motion, MotionConfig
 from training import losses, settings

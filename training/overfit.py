@@ -21,10 +21,11 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from s2v_core import checkpoint, metrics
+from s2v_core.analysis import metrics
 from s2v_core.engine import to_uint8
 from s2v_core.errors import UserError
 from s2v_core.media import video
+from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.students import unit
 from training import held, settings

@@ -32,9 +32,9 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
-from s2v_core import checkpoint
 from s2v_core.errors import CheckpointError, UserError
 from s2v_core.face import landmarks as face
+from s2v_core.models import checkpoint
 from training import corpora, shards
 from training.align import FPS, HOP, UnusableError, align
 from training.corpora import CORPORA, Clip

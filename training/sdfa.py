@@ -18,8 +18,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from s2v_core import checkpoint
-from s2v_core.metrics import MOUTH
+from s2v_core.analysis.metrics import MOUTH
+from s2v_core.models import checkpoint
 from s2v_core.networks.sdfa import SDFA, SDFAConfig, speech_windows
 from s2v_core.networks.speech2face import Speech2Face, Speech2FaceConfig
 from training import losses, settings

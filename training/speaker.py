@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from s2v_core import checkpoint
+from s2v_core.models import checkpoint
 from s2v_core.networks.speaker_encoder import Speaker, SpeakerConfig
 from training import settings
 from training.data import Clips

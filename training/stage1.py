@@ -16,10 +16,10 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2v_core import observed
+from s2v_core.analysis import speakers
+from s2v_core.analysis.speakers import Remembered
 from s2v_core.networks.cpc import HOP, STEPS_PER_SECOND
 from s2v_core.networks.students import Students, StudentsConfig, unit
-from s2v_core.observed import Remembered
 from training import features, losses, settings
 from training.data import Clips
 from training.loop import export, run
@@ -175,7 +175,7 @@ def main(args: argparse.Namespace) -> None:
     folder = args.run / "export" / "students"
     export(accelerator, folder, students, students.config)
     if config.memory and accelerator.is_main_process:
-        observed.write(folder, (Remembered(r.actor, r.sex, r.emotion) for r in train.rows))
+        speakers.write(folder, (Remembered(r.actor, r.sex, r.emotion) for r in train.rows))
     accelerator.print("stage 1 on validation clips:", report())
 
 

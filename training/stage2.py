@@ -17,8 +17,8 @@ from accelerate.utils import send_to_device
 from PIL import Image
 from torch import Tensor
 
-from s2v_core import checkpoint
-from s2v_core.metrics import MOUTH
+from s2v_core.analysis.metrics import MOUTH
+from s2v_core.models import checkpoint
 from s2v_core.networks.composer import Composer, ComposerConfig
 from s2v_core.networks.cpc import context_windows
 from s2v_core.networks.students import Students, StudentsConfig, unit

@@ -14,8 +14,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from s2v_core import checkpoint
 from s2v_core.errors import UserError
+from s2v_core.models import checkpoint
 from training import parallel
 from training.settings import Schedule
 

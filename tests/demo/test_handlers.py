@@ -13,7 +13,8 @@ from PIL import Image
 from demo import handlers, jobs, page, parts
 from demo.handlers import NAMES, PANELS, Panel, Studio, lines
 from demo.jobs import Jobs
-from s2v_core import METHODS, truth
+from s2v_core import METHODS
+from s2v_core.analysis import reference
 from s2v_core.errors import FaceError
 from s2v_core.media import video
 from s2v_core.networks.syncnet import SyncScore
@@ -115,7 +116,7 @@ def test_a_film_is_shown_measured_and_lends_its_first_frame(
     assert fake_model.asked == [(film, "first.png")]
     for level, method in enumerate(METHODS, start=1):
         grey = np.full_like(real, 60 * level)
-        expected = truth.scores(real, grey)
+        expected = reference.scores(real, grey)
         assert f"PSNR {expected['psnr']:.1f} dB" in panels[method].note
     assert len({panels[method].note for method in METHODS}) == 3
 

@@ -10,10 +10,10 @@ from demo import mix
 from demo.heard import NEAREST, Ear
 from demo.mix import SAME, Mixer
 from demo.parts import EXAMPLES, examples
-from s2v_core import mixing
+from s2v_core.analysis import mixing
+from s2v_core.analysis.speakers import Observed
 from s2v_core.media import audio, video
 from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
-from s2v_core.observed import Observed
 
 SAD = EXAMPLES / "sad_woman_german.wav"
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 import s2v_core
-from s2v_core import checkpoint
 from s2v_core.engine import Speech2Video, pick_precision, to_uint8
 from s2v_core.errors import AudioError, CheckpointError, FaceError
 from s2v_core.face.blink import lids
 from s2v_core.media import audio, video
 from s2v_core.methods import CHUNK
+from s2v_core.models import checkpoint
 from s2v_core.networks.motion_student import Motion, MotionConfig
 
 ROOT = Path(__file__).parents[2]

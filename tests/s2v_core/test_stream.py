@@ -13,7 +13,7 @@ import s2v_core
 from s2v_core import stream
 from s2v_core.media import audio
 from s2v_core.stream import Stream
-from s2v_core.windows import Sliding
+from s2v_core.streaming.sliding import Sliding
 
 SPEECH = Path(__file__).parents[2] / "demo" / "examples" / "calm_man_english.wav"
 

@@ -251,7 +251,7 @@ def test_landmarks_of_another_video_or_none_at_all_are_unusable(real, net, tmp_p
 @pytest.mark.corpus
 def test_the_landmark_network_of_the_project_finds_real_faces(corpus):
     """A woman whose hair drew the detector's larger box (GRID, s33): nose and mouth in their places."""
-    from s2v_core import checkpoint
+    from s2v_core.models import checkpoint
 
     net = checkpoint.load_network("checkpoints/avatars/landmarks", LandmarkNet, LandmarkConfig)
     video = next((corpus.parent / "grid" / "s33").glob("*.mp4"))

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from s2v_core import checkpoint
+from s2v_core.models import checkpoint
 from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
 from training.check import COMPLAINTS, complaints, examine, face_share, loudness, main, movement
 from training.data import Clips, pixels

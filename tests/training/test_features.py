@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from s2v_core import checkpoint
+from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
 from training import features
 from training.data import Clips

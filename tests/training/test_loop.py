@@ -16,8 +16,8 @@ from accelerate.state import AcceleratorState
 from PIL import Image
 from torch import nn
 
-from s2v_core import checkpoint
 from s2v_core.errors import UserError
+from s2v_core.models import checkpoint
 from s2v_core.networks.speech2face import Speech2Face
 from s2v_core.networks.speech2face import Speech2FaceConfig as VoiceConfig
 from training import loop

@@ -7,8 +7,8 @@ import pytest
 import scipy.ndimage
 import torch
 
+from s2v_core.analysis.metrics import MOUTH
 from s2v_core.face import landmarks as face
-from s2v_core.metrics import MOUTH
 from training import losses
 
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from test_stage2 import SETTINGS
 
-from s2v_core import metrics
+from s2v_core.analysis import metrics
 from s2v_core.media import video
 from s2v_core.networks.cpc import CPC, CPCConfig
 from training import held, overfit

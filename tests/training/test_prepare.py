@@ -12,11 +12,11 @@ import pytest
 import soundfile
 import torch
 
-from s2v_core import checkpoint
 from s2v_core.errors import UserError
 from s2v_core.face import landmarks as face
 from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet
 from s2v_core.media import video
+from s2v_core.models import checkpoint
 from training import shards
 from training.data import Clips
 from training.prepare import main, prepare

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from s2v_core import checkpoint
 from s2v_core.errors import UserError
+from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.sdfa import SDFA, SDFAConfig
 from s2v_core.networks.speaker_encoder import Speaker, SpeakerConfig

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import s2v_core
-from s2v_core import checkpoint
 from s2v_core.media import audio
+from s2v_core.models import checkpoint
 from training.teachers import SENet, SENetConfig
 
 ROOT = Path(__file__).parents[2]

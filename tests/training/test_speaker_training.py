@@ -6,7 +6,7 @@ import sys
 
 import torch
 
-from s2v_core import checkpoint
+from s2v_core.models import checkpoint
 from s2v_core.networks.speaker_encoder import Speaker, SpeakerConfig
 from training import settings, speaker
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchaudio.transforms import MelSpectrogram
 
-from s2v_core import checkpoint
+from s2v_core.models import checkpoint
 from s2v_core.networks.speaker_encoder import MOST, PIECE, QUIETEST, Speaker, SpeakerConfig
 from s2v_core.networks.students import Students, StudentsConfig, unit
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from s2v_core import checkpoint
+from s2v_core.models import checkpoint
 from s2v_core.networks.students import Students, StudentsConfig, unit
 
 TINY = StudentsConfig(omega=6, hidden=16, mu=5, nu=9)

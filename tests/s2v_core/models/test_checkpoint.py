@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from s2v_core import checkpoint
 from s2v_core.errors import CheckpointError
+from s2v_core.models import checkpoint
 from s2v_core.networks.students import Students, StudentsConfig
 
 TINY = StudentsConfig(omega=6, hidden=8, mu=5, nu=4)

@@ -9,9 +9,9 @@ import torch
 from huggingface_hub import HfApi, ModelCard
 
 import s2v_core
-from s2v_core import hub
 from s2v_core.__main__ import main
 from s2v_core.errors import CheckpointError, UserError
+from s2v_core.models import hub
 
 MODEL = Path(__file__).parents[2] / "checkpoints" / "avatars"
 

@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from s2v_core import checkpoint, metrics, truth
+from s2v_core.analysis import metrics, reference
 from s2v_core.errors import FaceError, UserError
 from s2v_core.face import landmarks as face
 from s2v_core.media import video
+from s2v_core.models import checkpoint
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +30,7 @@ def clip(corpus) -> Path:
 
 def test_the_crop_is_the_one_by_exact_landmarks(clip, corpus, net) -> None:
     """Against the crop that the corpus's own landmarks give: the same but for a pixel or two."""
-    read = truth.read(clip, net, 25, 128, 96)
+    read = reference.read(clip, net, 25, 128, 96)
     points = np.load(corpus / "landmarks" / f"{clip.stem}.npz")["landmarks"][:, face.POINTS]
     frames = list(video.read(clip))
     rate = video.probe(clip).fps
@@ -42,7 +43,7 @@ def test_the_crop_is_the_one_by_exact_landmarks(clip, corpus, net) -> None:
 
 
 def test_the_first_frame_serves_as_a_still(clip, net, tmp_path) -> None:
-    read = truth.read(clip, net, 25, 128, 96)
+    read = reference.read(clip, net, 25, 128, 96)
     cv2.imwrite(str(tmp_path / "first.png"), read.first[..., ::-1])
     still = face.align_still(tmp_path / "first.png", net)
     assert np.abs(still.picture.astype(int) - read.frames[0]).mean() < 8
@@ -52,10 +53,10 @@ def test_scores_are_those_of_table_1_over_what_both_have() -> None:
     rng = np.random.default_rng(0)
     real = rng.integers(0, 256, (6, 128, 96, 3), np.uint8)
     fake = rng.integers(0, 256, (4, 128, 96, 3), np.uint8)
-    assert truth.scores(real, real)["ssim"] == pytest.approx(1)
+    assert reference.scores(real, real)["ssim"] == pytest.approx(1)
     luma = [(frames[:4] @ np.array(metrics.LUMA)) for frames in (real, fake)]
     by_hand = 10 * np.log10(255**2 / np.square(luma[0] - luma[1]).mean())
-    assert truth.scores(real, fake)["psnr"] == pytest.approx(by_hand, abs=1e-3)
+    assert reference.scores(real, fake)["psnr"] == pytest.approx(by_hand, abs=1e-3)
 
 
 def test_a_video_without_a_face_and_a_file_without_video_are_refused(net, tmp_path) -> None:
@@ -64,17 +65,17 @@ def test_a_video_without_a_face_and_a_file_without_video_are_refused(net, tmp_pa
     grey = tmp_path / "grey.mp4"
     video.write(grey, [np.full((96, 96, 3), 128, np.uint8)] * 5, 5, 25, torch.zeros(3200))
     with pytest.raises(FaceError, match=r"No face was found in grey\.mp4"):
-        truth.read(grey, net, 25, 128, 96)
+        reference.read(grey, net, 25, 128, 96)
     letter = tmp_path / "letter.mp4"
     letter.write_text("Dear Sir or Madam,")
     sound = ROOT / "demo" / "examples" / "sad_woman_german.wav"
     for path in (letter, sound):
         with pytest.raises(UserError, match="cannot be read as a video"):
-            truth.read(path, net, 25, 128, 96)
+            reference.read(path, net, 25, 128, 96)
 
 
 def test_a_playlist_does_not_lead_to_other_files(clip, net, tmp_path) -> None:
     playlist = tmp_path / "list.mp4"
     playlist.write_text(f"ffconcat version 1.0\nfile {clip}\n")
     with pytest.raises(UserError, match="cannot be read as a video"):
-        truth.read(playlist, net, 25, 128, 96)
+        reference.read(playlist, net, 25, 128, 96)

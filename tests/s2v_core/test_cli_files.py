@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from s2v_core import METHODS, batch
-from s2v_core.batch import Job
+from s2v_core import METHODS, cli_files
+from s2v_core.cli_files import Job
 from s2v_core.errors import UserError
 
 
@@ -32,18 +32,18 @@ def test_a_folder_gives_its_sound_and_video_files_in_order(tmp_path):
         touch(tmp_path / name)
     (tmp_path / "folder.wav").mkdir()
     touch(tmp_path / "folder.wav" / "deep.wav")
-    jobs = batch.plan([tmp_path], tmp_path, METHODS)
+    jobs = cli_files.plan([tmp_path], tmp_path, METHODS)
     assert [job.speech.name for job in jobs] == ["a.mp3", "b.WAV", "c.mkv"]
 
 
 def test_a_file_that_is_named_may_be_called_anything(tmp_path):
-    jobs = batch.plan([Path("talk.dat"), Path("missing")], tmp_path, ["sdfa", "sdfa"])
+    jobs = cli_files.plan([Path("talk.dat"), Path("missing")], tmp_path, ["sdfa", "sdfa"])
     assert jobs == [Job(Path("talk.dat"), ("sdfa",)), Job(Path("missing"), ("sdfa",))]
 
 
 def test_an_empty_folder_is_told(tmp_path):
     with pytest.raises(UserError, match="holds no sound"):
-        batch.plan([tmp_path], tmp_path, METHODS)
+        cli_files.plan([tmp_path], tmp_path, METHODS)
 
 
 def test_only_videos_newer_than_their_speech_are_left_out(tmp_path):
@@ -51,11 +51,11 @@ def test_only_videos_newer_than_their_speech_are_left_out(tmp_path):
     speech = touch(tmp_path / "talk.wav")
     touch(out / "talk.sdfa.mp4", 5)
     touch(out / "talk.s2f_sdfa.mp4", -5)
-    (job,) = batch.plan([speech], out, METHODS, resume=True)
+    (job,) = cli_files.plan([speech], out, METHODS, resume=True)
     assert job.methods == ("speech2video", "s2f_sdfa")
-    (job,) = batch.plan([speech], out, METHODS)
+    (job,) = cli_files.plan([speech], out, METHODS)
     assert job.methods == METHODS
-    (job,) = batch.plan([tmp_path / "gone.wav"], out, METHODS, resume=True)
+    (job,) = cli_files.plan([tmp_path / "gone.wav"], out, METHODS, resume=True)
     assert job.methods == METHODS  # whose absence is told when it is opened
 
 
@@ -63,4 +63,4 @@ def test_files_of_a_folder_and_others_may_not_share_a_name(tmp_path):
     speech = touch(tmp_path / "one" / "talk.wav")
     other = touch(tmp_path / "Talk.mp3")
     with pytest.raises(UserError, match="same name"):
-        batch.plan([speech.parent, other], tmp_path, METHODS)
+        cli_files.plan([speech.parent, other], tmp_path, METHODS)

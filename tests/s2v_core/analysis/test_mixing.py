@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import s2v_core
-from s2v_core import mixing
+from s2v_core.analysis import mixing
+from s2v_core.analysis.speakers import Observed
 from s2v_core.engine import Speech2Video
 from s2v_core.media import audio, video
-from s2v_core.observed import Observed
 
 EXAMPLES = Path(__file__).parents[2] / "demo" / "examples"
 

@@ -10,7 +10,7 @@ import imageio_ffmpeg
 import numpy as np
 import torch
 
-from s2v_core import metrics
+from s2v_core.analysis import metrics
 from s2v_core.errors import FaceError, UserError
 from s2v_core.face import landmarks as face
 from s2v_core.face.landmarks import LandmarkNet

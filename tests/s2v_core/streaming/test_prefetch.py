@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from s2v_core.pipeline import work_ahead
+from s2v_core.streaming.prefetch import work_ahead
 
 
 @pytest.mark.parametrize("workers", [1, 3])

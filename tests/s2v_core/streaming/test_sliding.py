@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2v_core.windows import Sliding
+from s2v_core.streaming.sliding import Sliding
 
 
 def slow_windows(sequence: torch.Tensor, size: int, hop: int) -> torch.Tensor:

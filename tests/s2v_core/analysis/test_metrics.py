@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2v_core import metrics
+from s2v_core.analysis import metrics
 
 
 @pytest.fixture

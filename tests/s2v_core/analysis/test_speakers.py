@@ -10,11 +10,11 @@ import torch
 from torch.nn import functional as F
 
 import s2v_core
-from s2v_core import hearing, observed
+from s2v_core.analysis import explain, speakers
+from s2v_core.analysis.speakers import Observed, Remembered
 from s2v_core.errors import CheckpointError, UserError
 from s2v_core.media import audio
 from s2v_core.networks.students import Students, StudentsConfig, unit
-from s2v_core.observed import Observed, Remembered
 
 ROOT = Path(__file__).parents[2]
 CLIPS = [
@@ -73,8 +73,8 @@ def test_a_list_of_another_length_is_refused(small) -> None:
 
 
 def test_what_is_written_is_read(small, tmp_path) -> None:
-    observed.write(tmp_path, CLIPS)
-    with (tmp_path / observed.FILE).open(newline="") as file:
+    speakers.write(tmp_path, CLIPS)
+    with (tmp_path / speakers.FILE).open(newline="") as file:
         assert [Remembered(**row) for row in csv.DictReader(file)] == CLIPS
 
 
@@ -101,7 +101,7 @@ def test_the_shipped_list_is_in_the_memorys_order(model) -> None:
 
 def test_an_observed_voice_finds_its_emotion_all_along(model) -> None:
     waveform = audio.load(ROOT / "demo" / "examples" / "sad_woman_german.wav")
-    times, emotions = hearing.emotions(model, Observed.of(model), waveform)
+    times, emotions = explain.emotions(model, Observed.of(model), waveform)
     assert times[0] == pytest.approx(0.5) and times[-1] < len(waveform) / audio.SAMPLE_RATE - 0.4
     assert all(len(values) == len(times) for values in emotions.values())
     assert {max(emotions, key=lambda e: emotions[e][i]) for i in range(len(times))} == {"SAD"}
@@ -109,6 +109,6 @@ def test_an_observed_voice_finds_its_emotion_all_along(model) -> None:
 
 def test_the_emotion_alone_is_what_the_students_hear(model) -> None:
     waveform = audio.load(ROOT / "demo" / "examples" / "sad_woman_german.wav")
-    mu, nu = hearing.students(model, waveform)
-    assert torch.equal(hearing.emotion(model, waveform), mu)
+    mu, nu = explain.students(model, waveform)
+    assert torch.equal(explain.emotion(model, waveform), mu)
     assert nu.shape[1] > model.networks["students"].config.nu  # the recogniser's voice follows
