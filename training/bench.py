@@ -22,12 +22,13 @@ from torch import Tensor
 
 from s2v_core.networks.composer import ComposerConfig
 from s2v_core.networks.speech2face import Speech2Face
-from training import held, settings
 from training.cpc import CPCSettings, CPCTrainer
-from training.held import HOP, HeldClips
-from training.loop import Trainer
+from training.data import in_memory
+from training.data.in_memory import HOP, HeldClips
+from training.engine import config as settings
+from training.engine.dry_run import cost
+from training.engine.loop import Trainer
 from training.prepare import FPS
-from training.rehearsal import cost
 from training.sdfa import SDFASettings, SDFATrainer
 from training.speech2face import Speech2FaceSettings
 from training.stage1 import Stage1Settings, Stage1Trainer
@@ -92,7 +93,9 @@ STAGES: dict[str, Callable[[Path, list[str], Accelerator], Made]] = {
 def noisy(height: int, width: int) -> HeldClips:
     """Return two clips of noise."""
     dice = np.random.default_rng(0)
-    return HeldClips.of(**{name: held.noise(FRAMES, height, width, dice) for name in ("a", "b")})
+    return HeldClips.of(
+        **{name: in_memory.noise(FRAMES, height, width, dice) for name in ("a", "b")}
+    )
 
 
 def features(clips: HeldClips, model: ComposerConfig, context: int) -> list[dict[str, Tensor]]:

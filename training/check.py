@@ -30,10 +30,10 @@ from s2v_core.errors import UserError
 from s2v_core.face import landmarks as face
 from s2v_core.models import checkpoint
 from s2v_core.networks.syncnet import FRAMES, SyncNet, SyncNetConfig
-from training import likeness, shards
-from training.align import FPS
-from training.data import Clips
-from training.likeness import Memory
+from training.data import duplicates, shards
+from training.data.alignment import FPS
+from training.data.clips import Clips
+from training.data.duplicates import Memory
 
 LOOKS = 6  # frames of a clip in which the face is looked for
 # Where the cascade sees the face of an aligned crop (on average over the avatars): x, y, width, height.
@@ -102,7 +102,7 @@ class Examined(Dataset):
         if self.syncnet and row.frames > FRAMES:
             score = self.syncnet.score(frames, speech)
             measures |= {"offset": -score.offset, "confidence": score.confidence}
-        return measures, likeness.remember(frames, speech)
+        return measures, duplicates.remember(frames, speech)
 
 
 def face_share(frames: Tensor) -> float:
@@ -170,10 +170,10 @@ def _compared(clips: Clips, memories: tuple[Memory, ...]) -> Iterator[dict[str, 
     )
     n_frames = [row.frames for row in clips.rows]
     copies = {
-        "same_sound": likeness.copies(sound, n_frames),
-        "same_picture": likeness.copies(movements, n_frames),
+        "same_sound": duplicates.copies(sound, n_frames),
+        "same_picture": duplicates.copies(movements, n_frames),
     }
-    faces = likeness.resemblances(portraits, [row.actor for row in clips.rows])
+    faces = duplicates.resemblances(portraits, [row.actor for row in clips.rows])
     for index, resemblance in enumerate(faces):
         same = {kind: found.get(index) for kind, found in copies.items()}
         yield {kind: clips.rows[found[0]].name if found else "" for kind, found in same.items()} | {

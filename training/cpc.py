@@ -14,14 +14,15 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from s2v_core.networks.cpc import CPC, CPCConfig
-from training import losses, settings
-from training.augment import augment, other_voice
-from training.data import Clips
-from training.loop import export, run
-from training.parallel import dice
-from training.rehearsal import rehearse
-from training.settings import Schedule
-from training.updates import accelerated, prepared
+from training.data.augment import augment, other_voice
+from training.data.clips import Clips
+from training.engine import config as settings
+from training.engine.config import Schedule
+from training.engine.distributed import dice
+from training.engine.dry_run import rehearse
+from training.engine.loop import export, run
+from training.engine.optim import accelerated, prepared
+from training.objectives import losses
 
 
 @dataclass(frozen=True)

@@ -38,11 +38,11 @@ from s2v_core.face import landmarks as face
 from s2v_core.face.landmarks import Still
 from s2v_core.models import checkpoint
 from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
-from training.corpora import EMOTIONS
-from training.data import Clips
-from training.figures import sheet, spread, strips
-from training.phones import closures
-from training.shards import Row
+from training.data.clips import Clips
+from training.data.corpora import EMOTIONS
+from training.data.phones import closures
+from training.data.shards import Row
+from training.evaluation.figures import sheet, spread, strips
 from training.teachers import SENet, SENetConfig
 
 METHODS = ("sdfa", "s2f_sdfa", "sdfa_mismatch", "speech2video")

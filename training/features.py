@@ -21,9 +21,9 @@ from tqdm import tqdm
 
 from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
-from training import settings
-from training.augment import augment
-from training.data import Clips
+from training.data.augment import augment
+from training.data.clips import Clips
+from training.engine import config as settings
 from training.teachers import VGG, SENet, SENetConfig, VGGConfig
 
 

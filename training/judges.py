@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from training import settings
-from training.corpora import EMOTIONS
-from training.data import Clips
-from training.loop import export, run
-from training.rehearsal import rehearse
-from training.settings import Schedule
+from training.data.clips import Clips
+from training.data.corpora import EMOTIONS
+from training.engine import config as settings
+from training.engine.config import Schedule
+from training.engine.dry_run import rehearse
+from training.engine.loop import export, run
+from training.engine.optim import accelerated
 from training.teachers import SENet, SENetConfig, TeacherTrainer, clip_accuracy
-from training.updates import accelerated
 
 
 @dataclass(frozen=True)

@@ -24,14 +24,15 @@ from tqdm import tqdm
 from s2v_core.errors import UserError
 from s2v_core.face import landmarks as face
 from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet
-from training import corpora, settings
-from training.align import read_frames
-from training.corpora import Clip
-from training.loop import export, run
-from training.parallel import dice
-from training.rehearsal import rehearse
-from training.settings import Schedule
-from training.updates import accelerated, prepared
+from training.data import corpora
+from training.data.alignment import read_frames
+from training.data.corpora import Clip
+from training.engine import config as settings
+from training.engine.config import Schedule
+from training.engine.distributed import dice
+from training.engine.dry_run import rehearse
+from training.engine.loop import export, run
+from training.engine.optim import accelerated, prepared
 
 SIDE = 144  # of the stored squares: room to shift, turn and scale the 96 pixels the network sees
 

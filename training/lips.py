@@ -16,15 +16,15 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from training import settings
-from training.augment import varied
-from training.data import Clips
-from training.loop import export, run
-from training.parallel import dice
-from training.rehearsal import rehearse
-from training.settings import Schedule
+from training.data.augment import varied
+from training.data.clips import Clips
+from training.engine import config as settings
+from training.engine.config import Schedule
+from training.engine.distributed import dice
+from training.engine.dry_run import rehearse
+from training.engine.loop import export, run
+from training.engine.optim import accelerated, prepared
 from training.teachers import SENet, SENetConfig
-from training.updates import accelerated, prepared
 
 UPPER, LOWER = 7, 8  # the inner lips' places in face.POINTS
 

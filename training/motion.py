@@ -22,14 +22,15 @@ from s2v_core.errors import UserError
 from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.motion_student import Motion, MotionConfig
-from training import losses, settings
-from training.augment import augment, other_voice
-from training.data import Clips
-from training.loop import export, run
-from training.parallel import dice
-from training.rehearsal import rehearse
-from training.settings import Schedule
-from training.updates import accelerated, prepared, started
+from training.data.augment import augment, other_voice
+from training.data.clips import Clips
+from training.engine import config as settings
+from training.engine.config import Schedule
+from training.engine.distributed import dice
+from training.engine.dry_run import rehearse
+from training.engine.loop import export, run
+from training.engine.optim import accelerated, prepared, started
+from training.objectives import losses
 
 
 @dataclass(frozen=True)

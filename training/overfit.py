@@ -28,13 +28,14 @@ from s2v_core.media import video
 from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.students import unit
-from training import held, settings
+from training.data import in_memory
+from training.data.in_memory import HeldClips
+from training.engine import config as settings
+from training.engine.loop import run
+from training.engine.optim import accelerated
 from training.features import Frozen
-from training.held import HeldClips
-from training.loop import run
 from training.stage2 import Stage2Settings, Stage2Trainer
 from training.teachers import VGG, SENet, TeachersSettings
-from training.updates import accelerated
 
 CONFIGS = Path("training/configs/avatars")
 SHIPPED = Path("checkpoints/avatars")
@@ -117,7 +118,7 @@ def curve(out: Path) -> None:
 def overfit(args: argparse.Namespace) -> None:
     """Memorise the clip, show it, and say how near the generated frames are."""
     config = settings.read(args.config, Stage2Settings, [*DEFAULTS, *args.overrides])
-    clips = HeldClips.of(**{args.clip.stem: held.read(args.clip, SHIPPED / "landmarks")})
+    clips = HeldClips.of(**{args.clip.stem: in_memory.read(args.clip, SHIPPED / "landmarks")})
     fake = memorise(clips, frozen(args.run), config, args.out)
     show(clips, fake, args.out)
     curve(args.out)

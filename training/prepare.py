@@ -35,9 +35,9 @@ from tqdm import tqdm
 from s2v_core.errors import CheckpointError, UserError
 from s2v_core.face import landmarks as face
 from s2v_core.models import checkpoint
-from training import corpora, shards
-from training.align import FPS, HOP, UnusableError, align
-from training.corpora import CORPORA, Clip
+from training.data import corpora, shards
+from training.data.alignment import FPS, HOP, UnusableError, align
+from training.data.corpora import CORPORA, Clip
 
 # What a shard's own table says of each clip; those with a reason are left out.
 COLUMNS = (*shards.COLUMNS, "reason", "detail", "source_bytes", "seconds")

@@ -22,21 +22,22 @@ from s2v_core.analysis.metrics import MOUTH
 from s2v_core.models import checkpoint
 from s2v_core.networks.sdfa import SDFA, SDFAConfig, speech_windows
 from s2v_core.networks.speech2face import Speech2Face, Speech2FaceConfig
-from training import losses, settings
-from training.augment import augment
-from training.data import Clips
-from training.discriminators import (
+from training.data.augment import augment
+from training.data.clips import Clips
+from training.engine import config as settings
+from training.engine.config import Schedule
+from training.engine.distributed import dice, rolled, share
+from training.engine.dry_run import rehearse
+from training.engine.loop import export, run
+from training.engine.optim import accelerated, prepared, started
+from training.evaluation.figures import moments, sheet, spread, strips
+from training.objectives import losses
+from training.objectives.discriminators import (
     Adversary,
     FrameDiscriminator,
     SequenceDiscriminator,
     SnippetSync,
 )
-from training.figures import moments, sheet, spread, strips
-from training.loop import export, run
-from training.parallel import dice, rolled, share
-from training.rehearsal import rehearse
-from training.settings import Schedule
-from training.updates import accelerated, prepared, started
 
 SNIPPET = 5  # frames that the sync discriminator sees, 0.2 s
 SHOWN = 4  # clips in the pictures made on the way

@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from s2v_core.models import checkpoint
 from s2v_core.networks.speaker_encoder import Speaker, SpeakerConfig
-from training import settings
-from training.data import Clips
+from training.data.clips import Clips
+from training.engine import config as settings
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2v_core.networks.speech2face import Speech2Face, Speech2FaceConfig
-from training import features, settings
-from training.augment import augment
-from training.data import Clips
-from training.loop import export, run
-from training.parallel import dice
-from training.rehearsal import rehearse
-from training.settings import Schedule
-from training.updates import accelerated, prepared
+from training import features
+from training.data.augment import augment
+from training.data.clips import Clips
+from training.engine import config as settings
+from training.engine.config import Schedule
+from training.engine.distributed import dice
+from training.engine.dry_run import rehearse
+from training.engine.loop import export, run
+from training.engine.optim import accelerated, prepared
 
 
 @dataclass(frozen=True)

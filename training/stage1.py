@@ -20,13 +20,15 @@ from s2v_core.analysis import speakers
 from s2v_core.analysis.speakers import Remembered
 from s2v_core.networks.cpc import HOP, STEPS_PER_SECOND
 from s2v_core.networks.students import Students, StudentsConfig, unit
-from training import features, losses, settings
-from training.data import Clips
-from training.loop import export, run
-from training.parallel import dice
-from training.rehearsal import rehearse
-from training.settings import Schedule
-from training.updates import accelerated, prepared
+from training import features
+from training.data.clips import Clips
+from training.engine import config as settings
+from training.engine.config import Schedule
+from training.engine.distributed import dice
+from training.engine.dry_run import rehearse
+from training.engine.loop import export, run
+from training.engine.optim import accelerated, prepared
+from training.objectives import losses
 
 
 @dataclass(frozen=True)

@@ -22,20 +22,22 @@ from s2v_core.models import checkpoint
 from s2v_core.networks.composer import Composer, ComposerConfig
 from s2v_core.networks.cpc import context_windows
 from s2v_core.networks.students import Students, StudentsConfig, unit
-from training import features, losses, settings
-from training.data import Clips
-from training.discriminators import (
+from training import features
+from training.data.clips import Clips
+from training.engine import config as settings
+from training.engine.config import Schedule
+from training.engine.distributed import dice
+from training.engine.dry_run import rehearse
+from training.engine.loop import export, run
+from training.engine.optim import accelerated, prepared, started
+from training.evaluation.figures import moments, sheet, spread, strips
+from training.objectives import losses
+from training.objectives.discriminators import (
     Adversary,
     FrameDiscriminator,
     IdentityDiscriminator,
     SyncDiscriminator,
 )
-from training.figures import moments, sheet, spread, strips
-from training.loop import export, run
-from training.parallel import dice
-from training.rehearsal import rehearse
-from training.settings import Schedule
-from training.updates import accelerated, prepared, started
 
 SHOWN = 4  # clips in the pictures made on the way
 

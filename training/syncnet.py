@@ -20,14 +20,14 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from s2v_core.networks.syncnet import FRAMES, SyncNet, SyncNetConfig, cepstra, framed, windows
-from training import settings
-from training.augment import augment, soften
-from training.data import Clips
-from training.loop import export, run
-from training.parallel import dice
-from training.rehearsal import rehearse
-from training.settings import Schedule
-from training.updates import accelerated, prepared
+from training.data.augment import augment, soften
+from training.data.clips import Clips
+from training.engine import config as settings
+from training.engine.config import Schedule
+from training.engine.distributed import dice
+from training.engine.dry_run import rehearse
+from training.engine.loop import export, run
+from training.engine.optim import accelerated, prepared
 
 PLANTED = (-6, -3, 0, 3, 6)  # frames; the held-out clips are tried with each
 

@@ -17,15 +17,15 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training import settings
-from training.augment import varied
-from training.corpora import EMOTIONS
-from training.data import Clips
-from training.loop import export, run
-from training.parallel import dice
-from training.rehearsal import rehearse
-from training.settings import Schedule
-from training.updates import accelerated, prepared
+from training.data.augment import varied
+from training.data.clips import Clips
+from training.data.corpora import EMOTIONS
+from training.engine import config as settings
+from training.engine.config import Schedule
+from training.engine.distributed import dice
+from training.engine.dry_run import rehearse
+from training.engine.loop import export, run
+from training.engine.optim import accelerated, prepared
 
 VGG_BLOCKS = (2, 2, 3, 3, 3)  # convolutions before each of the five pools
 SENET_BLOCKS = (3, 4, 6, 3)

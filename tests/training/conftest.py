@@ -13,10 +13,10 @@ import torch
 from accelerate import Accelerator
 
 from s2v_core.face import landmarks as face
-from training import shards
-from training.data import Clips
-from training.loop import run
-from training.shards import Row
+from training.data import shards
+from training.data.clips import Clips
+from training.data.shards import Row
+from training.engine.loop import run
 
 HEIGHT, WIDTH = 64, 32
 LENGTHS = {"a1": 20, "a2": 23, "b1": 31, "b2": 26}  # frames of each clip

@@ -11,7 +11,7 @@ import torch
 from s2v_core.models import checkpoint
 from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
 from training.check import COMPLAINTS, complaints, examine, face_share, loudness, main, movement
-from training.data import Clips, pixels
+from training.data.clips import Clips, pixels
 from training.prepare import prepare
 
 ACTORS = {"2003": 4, "2009": 2, "2301": 2}  # good clips

@@ -8,8 +8,8 @@ import pytest
 
 from s2v_core.errors import UserError
 from training import curves
-from training.journal import Journal
-from training.settings import Schedule
+from training.engine.config import Schedule
+from training.engine.logger import Journal
 
 
 def test_what_a_journal_wrote_is_drawn_without_its_speed(tmp_path):

@@ -13,8 +13,9 @@ import torch
 from s2v_core.errors import UserError
 from s2v_core.networks.syncnet import SyncScore
 from training import evaluate
-from training.corpora import EMOTIONS
-from training.data import Clips
+from training.data.clips import Clips
+from training.data.corpora import EMOTIONS
+from training.data.shards import Row
 from training.evaluate import (
     COLUMNS,
     ROWS,
@@ -29,9 +30,8 @@ from training.evaluate import (
     summary,
     worst,
 )
-from training.figures import COLUMNS as SHOWN
-from training.figures import spread, strips
-from training.shards import Row
+from training.evaluation.figures import COLUMNS as SHOWN
+from training.evaluation.figures import spread, strips
 
 MODEL = Path(__file__).parents[2] / "checkpoints" / "avatars"
 

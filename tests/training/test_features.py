@@ -8,7 +8,7 @@ import torch
 from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
 from training import features
-from training.data import Clips
+from training.data.clips import Clips
 from training.features import FeaturesSettings, Frozen, extract
 from training.teachers import VGG, SENet, SENetConfig, VGGConfig
 

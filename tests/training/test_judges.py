@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from training.corpora import EMOTIONS
+from training.data.corpora import EMOTIONS
 from training.judges import kinds, labels
 
 

@@ -7,9 +7,10 @@ from accelerate import Accelerator
 
 from s2v_core.face import landmarks as face
 from s2v_core.face.landmarks import LandmarkConfig
-from training import corpora, landmarks
+from training import landmarks
+from training.data import corpora
+from training.engine.config import Schedule
 from training.landmarks import SIDE, LandmarksSettings, LandmarkTrainer, collect, mirrored, vary
-from training.settings import Schedule
 
 RNG = np.random.default_rng
 

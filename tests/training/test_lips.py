@@ -7,9 +7,9 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from training.data import Clips
+from training.data.clips import Clips
+from training.engine.config import Schedule
 from training.lips import LOWER, UPPER, LipsSettings, LipsTrainer, opening, reliability
-from training.settings import Schedule
 from training.teachers import SENetConfig
 
 SETTINGS = LipsSettings(

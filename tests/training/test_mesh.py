@@ -12,8 +12,8 @@ import pytest
 
 from s2v_core.face import landmarks as face
 from training import mesh
-from training.data import Clips
-from training.shards import Row
+from training.data.clips import Clips
+from training.data.shards import Row
 
 RNG = np.random.default_rng
 

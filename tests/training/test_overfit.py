@@ -13,17 +13,18 @@ from test_stage2 import SETTINGS
 from s2v_core.analysis import metrics
 from s2v_core.media import video
 from s2v_core.networks.cpc import CPC, CPCConfig
-from training import held, overfit
+from training import overfit
+from training.data import in_memory
+from training.data.in_memory import HeldClips
+from training.engine.config import Schedule
 from training.features import Frozen
-from training.held import HeldClips
-from training.settings import Schedule
 from training.teachers import VGG, SENet, SENetConfig, VGGConfig
 
 
 @pytest.fixture
 def clip() -> HeldClips:
     """A clip of 12 frames: a bright bar that goes down while the head turns."""
-    made = held.noise(12, 64, 32, np.random.default_rng(0))
+    made = in_memory.noise(12, 64, 32, np.random.default_rng(0))
     points = np.repeat(made.points[:1], 12, axis=0)
     points[:, 0, 0] += np.arange(12) - 6  # the nose
     pictures = np.full_like(made.frames, 60)

@@ -17,8 +17,8 @@ from s2v_core.face import landmarks as face
 from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet
 from s2v_core.media import video
 from s2v_core.models import checkpoint
-from training import shards
-from training.data import Clips
+from training.data import shards
+from training.data.clips import Clips
 from training.prepare import main, prepare
 
 GOOD = ("2003_A01_ANG_XX", "2011_A02_HAP_XX", "2301_G01_NEU_XX")

@@ -7,9 +7,9 @@ import torch
 from accelerate import Accelerator
 
 from s2v_core.networks.students import StudentsConfig
-from training import losses
-from training.data import Clips
-from training.settings import Schedule
+from training.data.clips import Clips
+from training.engine.config import Schedule
+from training.objectives import losses
 from training.stage1 import Stage1Settings, Stage1Trainer, agreement
 
 SETTINGS = Stage1Settings(

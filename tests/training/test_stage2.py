@@ -9,8 +9,8 @@ from accelerate import Accelerator
 
 from s2v_core.networks.composer import ComposerConfig
 from s2v_core.networks.students import Students, StudentsConfig, unit
-from training.data import Clips
-from training.settings import Schedule
+from training.data.clips import Clips
+from training.engine.config import Schedule
 from training.stage2 import Batch, Stage2Settings, Stage2Trainer, recalled
 
 SETTINGS = Stage2Settings(

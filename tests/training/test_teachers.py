@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from training.settings import Schedule
+from training.engine.config import Schedule
 from training.teachers import (
     VGG,
     SENet,

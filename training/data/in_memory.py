@@ -1,0 +1,68 @@
+"""Clips that are held in memory, for what needs no prepared corpus: one file, or noise to time a step with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from s2v_core.errors import UserError
+from s2v_core.face import landmarks as face
+from training.data.alignment import FPS, HOP, Aligned, UnusableError, align
+from training.data.clips import Clips, pixels
+from training.data.corpora import Clip
+from training.data.shards import Row
+from training.prepare import load_landmarks
+
+
+@dataclass(frozen=True)
+class HeldClips(Clips):
+    """``Clips`` of which nothing is on disk."""
+
+    held: tuple[Aligned, ...]
+
+    @classmethod
+    def of(cls, **held: Aligned) -> HeldClips:
+        """Return these clips under their names, all of one neutral speaker."""
+        rows = tuple(
+            Row(name, "speaker", "", "", "NEU", "train", len(clip.frames))
+            for name, clip in held.items()
+        )
+        return cls(Path(), rows, tuple(held.values()))
+
+    def speech(self, index: int) -> Tensor:
+        """Return a clip's speech (T,), as ``Clips.speech`` does."""
+        return torch.from_numpy(self.held[index].speech).flatten().float() / 32768
+
+    def points(self, index: int) -> np.ndarray:
+        """Return a clip's landmarks (N, 13, 2), as ``Clips.points`` does."""
+        return self.held[index].points
+
+    def frames(self, index: int, which: slice | np.ndarray | int = slice(None)) -> Tensor:
+        """Return a clip's frames (N, 3, H, W) in [-1, 1], or those that ``which`` picks."""
+        return pixels(self.held[index].frames[which])
+
+
+def read(path: Path, landmarks: Path) -> Aligned:
+    """Return the talking face in the video file ``path``, aligned as training.prepare does.
+
+    Raises UserError when there is no face, no sound or no such file. ``landmarks`` is the network's folder.
+    """
+    clip = Clip(path.stem, path, path, None, actor="", sex="", sentence="", emotion="")
+    try:
+        return align(clip, load_landmarks(landmarks))
+    except UnusableError as error:
+        why = f"{error.reason} ({error.detail})" if error.detail else error.reason
+        raise UserError(f"{path} cannot be learnt from: {why}.") from None
+
+
+def noise(frames: int, height: int, width: int, dice: np.random.Generator) -> Aligned:
+    """Return a clip of ``frames`` frames of noise, for measuring what a step costs."""
+    pictures = dice.integers(0, 256, (frames, height, width, 3), np.uint8)
+    speech = dice.normal(0, 3000, (frames, HOP)).astype(np.int16)
+    points = np.vstack([face.TEMPLATE, dice.uniform(20, 60, (8, 2))])
+    moved = points + dice.normal(0, 2, (frames, 13, 2))
+    return Aligned(pictures, speech, moved.astype(np.float32), FPS)

@@ -1,0 +1,90 @@
+"""What a training would take on this device, told from a few steps of which nothing is kept (--dry-run)."""
+
+from __future__ import annotations
+
+import resource
+import time
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from training.engine.loop import Trainer
+from training.objectives.discriminators import Adversary
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one step takes on this device."""
+
+    multiply_adds: int  # forward and back, of all networks that the step runs
+    seconds: float
+    drawing: float  # seconds that drawing its batch takes, before the step or beside it
+
+
+def cost(trainer: Trainer, step: int, repeats: int = 2) -> Cost:
+    """Measure ``trainer``'s step ``step``: once to count and to warm up, then ``repeats`` times; the fastest."""
+    began = time.perf_counter()
+    batch = trainer.batch(step)
+    drawing = time.perf_counter() - began
+    with FlopCounterMode(display=False) as counter:
+        trainer.step(batch, step)
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        trainer.step(batch, step)  # ends with its losses on the CPU: nothing is left running
+        seconds.append(time.perf_counter() - began)
+    return Cost(counter.get_total_flops() // 2, min(seconds), drawing)
+
+
+def rehearse(trainer: Trainer, accelerator: Accelerator, name: str) -> None:
+    """Print parameters, multiply-adds, memory and the time that the whole schedule would take here."""
+    schedule = trainer.schedule
+    phases = [(schedule.steps, cost(trainer, schedule.steps - 1))]
+    if 0 < schedule.warmup < schedule.steps:
+        early = (schedule.warmup, cost(trainer, 0))
+        phases = [early, (schedule.steps - schedule.warmup, phases[0][1])]
+    lines = [
+        f"{name} on {accelerator.device}, of which nothing is kept:",
+        f"  parameters     {_parameters(trainer)}",
+        f"  memory         {_memory(accelerator) / 2**30:.1f} GiB at most",
+    ]
+    for steps, one in phases:
+        lines.append(
+            f"  {steps:,} steps".ljust(17)
+            + f"{one.multiply_adds / 1e9:.1f} G multiply-adds, {one.seconds:.2f} s and {one.drawing:.2f} s "
+            f"to draw {schedule.batch} clips, each"
+        )
+    seconds = sum(steps * _pace(one, schedule.workers) for steps, one in phases)
+    lines.append(f"  all of it      {_duration(seconds)}")
+    accelerator.print("\n".join(lines))
+
+
+def _parameters(trainer: Trainer) -> str:
+    networks = {"trained": trainer.network}
+    networks |= {k: v.network for k, v in vars(trainer).items() if isinstance(v, Adversary)}
+    return ", ".join(f"{count(network):,} {name}" for name, network in networks.items())
+
+
+def count(network: nn.Module) -> int:
+    """Return how many parameters ``network`` has."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def _memory(accelerator: Accelerator) -> int:
+    if accelerator.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(accelerator.device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # all of this process
+
+
+def _pace(one: Cost, workers: int) -> float:
+    """Return the seconds from step to step: batches are drawn between the steps, or by workers beside them."""
+    return max(one.seconds, one.drawing / workers) if workers else one.seconds + one.drawing
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 5400:
+        return f"{seconds / 60:.1f} minutes"
+    return f"{seconds / 3600:.1f} hours" if seconds < 72 * 3600 else f"{seconds / 86400:.1f} days"

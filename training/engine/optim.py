@@ -1,0 +1,126 @@
+"""How a network learns from a loss: processes, precision, clipping, optimiser, rate and moving average."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from s2v_core.errors import UserError
+from s2v_core.models import checkpoint
+from training.engine import distributed
+from training.engine.config import Schedule
+
+N = TypeVar("N", bound=nn.Module)
+
+
+def accelerated(schedule: Schedule, cpu: bool = False) -> Accelerator:
+    """Return what the schedule's precision and the machine's processes and devices are reached by.
+
+    Raises UserError when this device does not know the precision.
+    """
+    try:
+        return Accelerator(
+            cpu=cpu, mixed_precision=schedule.precision, step_scheduler_with_optimizer=False
+        )
+    except ValueError as error:
+        raise UserError(f"schedule.precision={schedule.precision}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Updates:
+    """A network's optimiser and learning rate."""
+
+    accelerator: Accelerator
+    network: nn.Module
+    optimiser: Optimizer
+    schedule: LambdaLR
+    clip: float = 0.0
+    average: AveragedModel | None = None
+
+    def learn(self, loss: Tensor) -> None:
+        """Update the network once on ``loss`` and go on in the schedule."""
+        descend(self.accelerator, self.network, self.optimiser, loss, self.clip)
+        self.schedule.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the moment."""
+        return self.schedule.get_last_lr()[0]
+
+    @property
+    def learnt(self) -> nn.Module:
+        """The network to keep: its moving average where the schedule asks for one."""
+        return self.network if self.average is None else self.average.module
+
+
+def descend(
+    accelerator: Accelerator, network: nn.Module, optimiser: Optimizer, loss: Tensor, clip: float
+) -> None:
+    """Take one step down ``loss``, the mean of all processes', its gradient no longer than ``clip`` (0: any)."""
+    optimiser.zero_grad()
+    accelerator.backward(loss)
+    distributed.average_gradients(accelerator, network)
+    if clip:
+        accelerator.clip_grad_norm_(network.parameters(), clip)
+    optimiser.step()
+
+
+def started(network: type[N], config: Any, start: str) -> N:
+    """Return ``network(config)``, with the weights in the folder ``start`` if one is named."""
+    if not start:
+        return network(config)
+    trained = checkpoint.load_network(start, network, type(config))
+    if trained.config != config:
+        raise UserError(
+            f"{start}: trained with other sizes than the settings' model; give both the same."
+        )
+    return trained
+
+
+def prepared(
+    accelerator: Accelerator,
+    network: nn.Module,
+    schedule: Schedule,
+    kind: Callable[..., Optimizer] = torch.optim.RMSprop,
+) -> tuple[nn.Module, Updates]:
+    """Return ``network``, prepared, and its updates by an optimiser of ``kind`` (RMSProp is the paper's)."""
+    network = placed(accelerator, network)
+    average = None
+    if schedule.ema:
+        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(schedule.ema))
+        accelerator.register_for_checkpointing(average)
+    network = accelerator.prepare_model(network, evaluation_mode=True)  # no wrapper: see parallel
+    optimiser = kind(network.parameters(), lr=schedule.learning_rate)
+    rate = LambdaLR(optimiser, lambda step: decay(step, schedule))
+    optimiser, rate = accelerator.prepare(optimiser, rate)
+    return network, Updates(accelerator, network, optimiser, rate, schedule.clip, average)
+
+
+def placed(accelerator: Accelerator, network: nn.Module) -> nn.Module:
+    """Return ``network`` on its device, laid out for speed, and the same in every process."""
+    if not any(p.dim() == 5 for p in network.parameters()):  # it knows no 3-D convolutions
+        network = network.to(memory_format=torch.channels_last)
+    if accelerator.num_processes > 1:
+        distributed.share_norms(network)
+    network = network.to(accelerator.device)
+    broadcast(list(network.state_dict().values()))
+    return network
+
+
+def decay(step: int, schedule: Schedule) -> float:
+    """Return the share of the learning rate at ``step``: 1, then linearly to 0 at the end."""
+    start = schedule.decay_from * schedule.steps
+    if step <= start:
+        return 1.0
+    return max(0.0, (schedule.steps - step) / (schedule.steps - start))

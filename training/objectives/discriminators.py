@@ -1,0 +1,165 @@
+"""The discriminators of stage 2 and of SDFA, each with its optimiser in one object.
+
+Kernel tables were never published; these mirror the generators' own encoders (fact sheet 1.7, 7.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from s2v_core.networks.sdfa import CONVOLUTIONS
+from training.engine.optim import descend, placed
+
+
+def picture_tower(
+    c_in: int, channels: Sequence[int], height: int, width: int, out: int
+) -> nn.Sequential:
+    """Halve a picture once a channel step, then look at all that is left: (B, c_in, H, W) to (B, out)."""
+    layers: list[nn.Module] = []
+    for i, c_out in enumerate(channels):
+        layers += [nn.Conv2d(c_in, c_out, 4, 2, 1)]
+        layers += [nn.BatchNorm2d(c_out)] if i else []
+        layers += [nn.LeakyReLU(0.2)]
+        c_in = c_out
+    size = (height >> len(channels), width >> len(channels))
+    return nn.Sequential(*layers, nn.Conv2d(c_in, out, size), nn.Flatten())
+
+
+class FrameDiscriminator(nn.Module):
+    """D_frame: is this frame real? ``condition`` adds SDFA's still as three more channels."""
+
+    def __init__(
+        self, channels: Sequence[int], height: int, width: int, condition: bool = False
+    ) -> None:
+        super().__init__()
+        self.tower = picture_tower(6 if condition else 3, channels, height, width, 1)
+
+    def forward(self, frames: Tensor, still: Tensor | None = None) -> Tensor:
+        """Return scores (M, 1) of ``frames (M, 3, H, W)``, with ``still (M, 3, H, W)`` if conditioned."""
+        return self.tower(frames if still is None else torch.cat([frames, still], dim=1))
+
+
+class SyncDiscriminator(nn.Module):
+    """D_sync of equation 6: do this speech window and this frame belong to one moment?"""
+
+    def __init__(
+        self, channels: Sequence[int], height: int, width: int, heard: int, size: int = 128
+    ) -> None:
+        super().__init__()
+        self.picture = picture_tower(3, channels, height, width, size)
+        self.speech = nn.Sequential(
+            nn.Flatten(), nn.Linear(heard, size), nn.ReLU(), nn.Linear(size, size)
+        )
+        self.judge = nn.Sequential(nn.Linear(2 * size, size), nn.LeakyReLU(0.2), nn.Linear(size, 1))
+
+    def forward(self, windows: Tensor, frames: Tensor) -> Tensor:
+        """Return scores (M, 1) of ``windows (M, W, D)`` with ``frames (M, 3, H, W)``."""
+        return self.judge(torch.cat([self.speech(windows), self.picture(frames)], dim=1))
+
+
+class IdentityDiscriminator(nn.Module):
+    """D_id of equation 4: one small head a scale tells the teacher's maps from the aligned ones."""
+
+    def __init__(self, channels: Sequence[int], size: int = 64) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(c, size, 1),
+                nn.LeakyReLU(0.2),
+                *(
+                    m
+                    for _ in range(scale)
+                    for m in (nn.Conv2d(size, size, 3, 2, 1), nn.LeakyReLU(0.2))
+                ),
+                nn.Conv2d(size, 1, 3, 1, 1),
+            )
+            for scale, c in enumerate(channels)
+        )
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Return one score map a scale for ``maps``, smallest first."""
+        return [head(m) for head, m in zip(self.heads, maps, strict=True)]
+
+
+class SnippetSync(nn.Module):
+    """SDFA's sync discriminator: distance of five lower-half frames and their 0.2 s of speech."""
+
+    def __init__(self, channels: Sequence[int], height: int, width: int, size: int = 128) -> None:
+        super().__init__()
+        self.picture = picture_tower(15, channels, height // 2, width, size)
+        ends = [1] + [16 * 2**i for i in range(len(CONVOLUTIONS))]
+        self.speech = nn.Sequential(
+            *(
+                layer
+                for c_in, c_out, shape in zip(ends, ends[1:], CONVOLUTIONS, strict=False)
+                for layer in (
+                    nn.Conv1d(c_in, c_out, *shape),
+                    nn.BatchNorm1d(c_out),
+                    nn.LeakyReLU(0.2),
+                )
+            ),
+            nn.Conv1d(ends[-1], size, 5),
+            nn.Flatten(),
+        )
+        self.judge = nn.Linear(1, 1)
+
+    def forward(self, windows: Tensor, snippets: Tensor) -> Tensor:
+        """Return scores (M, 1) of ``windows (M, 3200)`` with ``snippets (M, 5, 3, H, W)``."""
+        lower = snippets[..., snippets.shape[-2] // 2 :, :].flatten(1, 2)  # (M, 15, H / 2, W)
+        distance = F.pairwise_distance(self.picture(lower), self.speech(windows.unsqueeze(1)))
+        return self.judge(distance.unsqueeze(1))
+
+
+class SequenceDiscriminator(nn.Module):
+    """SDFA's sequence discriminator: a GRU over the frames judges the motion."""
+
+    def __init__(self, channels: Sequence[int], height: int, width: int, size: int = 128) -> None:
+        super().__init__()
+        self.picture = picture_tower(3, channels, height, width, size)
+        self.gru = nn.GRU(size, size, batch_first=True)
+        self.judge = nn.Linear(size, 1)
+
+    def forward(self, video: Tensor) -> Tensor:
+        """Return scores (B, 1) of ``video (B, N, 3, H, W)``."""
+        features = self.picture(video.flatten(0, 1)).unflatten(0, video.shape[:2])
+        return self.judge(self.gru(features)[0][:, -1])
+
+
+class Adversary:
+    """A discriminator, its optimiser and how it is trained; the generator sees only ``judge``.
+
+    It learns at ``slower`` times the generator's rate of the moment, also when it joins late.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        accelerator: Accelerator,
+        slower: float = 1.0,
+        kind: type[Optimizer] = torch.optim.RMSprop,
+        clip: float = 0.0,
+    ) -> None:
+        self.accelerator, self.slower, self.clip = accelerator, slower, clip
+        network = placed(accelerator, network)
+        self.network = accelerator.prepare_model(network, evaluation_mode=True)
+        self.updates = accelerator.prepare(kind(network.parameters(), lr=0))
+
+    def learn(self, loss: Callable[[nn.Module], Tensor], rate: float) -> float:
+        """Update the discriminator once on ``loss(network)``, ``rate`` the generator's; return the loss."""
+        for group in self.updates.param_groups:
+            group["lr"] = self.slower * rate
+        self.network.requires_grad_(True)
+        value = loss(self.network)
+        descend(self.accelerator, self.network, self.updates, value, self.clip)
+        return value.item()
+
+    def judge(self, *inputs: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
+        """Return its scores for the generator's step, in which it does not learn."""
+        self.network.requires_grad_(False)
+        return self.network(*inputs)
