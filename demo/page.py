@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from demo import compare, heard, live, mix, parts, study
-from demo.handlers import Studio
-from demo.jobs import Jobs
+from demo import widgets
+from demo.runs import Jobs
+from demo.tabs import compare, explain, live, mix, study
+from demo.tabs.studio import Studio
 from s2v_core.analysis import explain
 from s2v_core.analysis.speakers import Observed
 
@@ -75,7 +76,7 @@ def build(model: Speech2Video, *others: Speech2Video) -> gr.Blocks:
                 with gr.Tab("Mix") as tab:
                     mix.build(model, observed, jobs, tab)
                 with gr.Tab("What it heard") as tab:
-                    same_speech(tab, speech, heard.build(model, observed, syncnet, jobs))
+                    same_speech(tab, speech, explain.build(model, observed, syncnet, jobs))
             with gr.Tab("Live"):
                 live.build(model)
             with gr.Tab("Study"):
@@ -105,7 +106,7 @@ def settings() -> dict[str, Any]:
     return {
         "theme": theme(),
         "css_paths": HERE / "page.css",
-        "allowed_paths": [str(parts.EXAMPLES)],
+        "allowed_paths": [str(widgets.EXAMPLES)],
         "max_file_size": "30mb",
         "run_history": False,  # a voice should not stay in the browser either
         "footer_links": ["api", "settings"],

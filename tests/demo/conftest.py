@@ -15,7 +15,7 @@ import torch
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import s2v_core
-from demo import page, parts
+from demo import page, widgets
 from s2v_core.engine import Generation, Speech2Video
 from s2v_core.media import video
 
@@ -93,7 +93,7 @@ def bar() -> Bar:
 @pytest.fixture(scope="session")
 def speech() -> Path:
     """The shortest of the page's own examples: real speech."""
-    return min(parts.EXAMPLES.glob("*.wav"), key=lambda file: file.stat().st_size)
+    return min(widgets.EXAMPLES.glob("*.wav"), key=lambda file: file.stat().st_size)
 
 
 @pytest.fixture(scope="session")

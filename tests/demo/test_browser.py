@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from playwright.sync_api import Page, TimeoutError, expect
 
-from demo.answers import Answers
+from demo.tabs.study_answers import Answers
 from s2v_core.media import audio, video
 from s2v_core.media.audio import SAMPLE_RATE
 

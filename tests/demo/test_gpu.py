@@ -11,7 +11,7 @@ import gradio as gr
 import pytest
 
 from demo import gpu
-from demo.handlers import Panel, Studio
+from demo.tabs.studio import Panel, Studio
 
 
 def test_elsewhere_the_task_is_left_as_it_is(monkeypatch):

@@ -27,8 +27,8 @@ from torch import Tensor
 
 import s2v_core
 from demo import gpu
-from demo.jobs import in_words
-from demo.parts import hint
+from demo.runs import in_words
+from demo.widgets import hint
 from s2v_core.engine import to_pictures
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from demo.jobs import STOPPED, WORKING, Jobs, Report, StoppedError, in_words, reporter
+from demo.runs import STOPPED, WORKING, Jobs, Report, StoppedError, in_words, reporter
 from s2v_core import METHODS
 from s2v_core.analysis import reference
 from s2v_core.errors import UserError

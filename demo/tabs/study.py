@@ -16,11 +16,11 @@ import gradio as gr
 import torch
 from matplotlib.figure import Figure
 
-from demo import gpu, pictures
-from demo.answers import EMOTION, NATURAL, Answer, Answers, preferred, recognised
-from demo.handlers import NAMES
-from demo.jobs import in_words
-from demo.parts import EXAMPLES, hint
+from demo import gpu, plots
+from demo.runs import in_words
+from demo.tabs.studio import NAMES
+from demo.tabs.study_answers import EMOTION, NATURAL, Answer, Answers, preferred, recognised
+from demo.widgets import EXAMPLES, hint
 from s2v_core import METHODS
 from s2v_core.analysis.speakers import EMOTIONS
 from s2v_core.media import audio, video
@@ -192,8 +192,8 @@ def figures(answers: list[Answer]) -> tuple[Figure, Figure]:
     shares = preferred(answers), recognised(answers)
     named = [[(NAMES[name], *numbers) for name, *numbers in rows] for rows in shares]
     return (
-        pictures.intervals("Chosen as more natural, when shown", named[0], 1 / 2),
-        pictures.intervals("Acted emotion seen in the silent face", named[1], 1 / len(EMOTIONS)),
+        plots.intervals("Chosen as more natural, when shown", named[0], 1 / 2),
+        plots.intervals("Acted emotion seen in the silent face", named[1], 1 / len(EMOTIONS)),
     )
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo import handlers, jobs, page, parts
-from demo.handlers import NAMES, PANELS, Panel, Studio, lines
-from demo.jobs import Jobs
+from demo import page, runs, widgets
+from demo.runs import Jobs
+from demo.tabs import studio
+from demo.tabs.studio import NAMES, PANELS, Panel, Studio, lines
 from s2v_core import METHODS
 from s2v_core.analysis import reference
 from s2v_core.errors import FaceError
@@ -22,7 +23,7 @@ from s2v_core.networks.syncnet import SyncScore
 
 def generate(model, speech, reference, bar, film=None, visits=None, visitor=None):
     work = Studio(model).panels
-    return handlers.generate(work, visits or Jobs(), visitor, speech, reference, film, bar)
+    return studio.generate(work, visits or Jobs(), visitor, speech, reference, film, bar)
 
 
 def test_videos_appear_one_by_one_and_stay(fake_model, sound, bar):
@@ -37,9 +38,9 @@ def test_videos_appear_one_by_one_and_stay(fake_model, sound, bar):
         all_three,
         all_three,
     ]
-    assert [step[-1] for step in steps[:2]] == [jobs.WORKING, "1 of 3 ready; SDFA is next…"]
+    assert [step[-1] for step in steps[:2]] == [runs.WORKING, "1 of 3 ready; SDFA is next…"]
     assert steps[-1][4:8] == (*["took 1.5 s · real-time factor 0.75"] * 3, "")
-    assert steps[-1][-1] == handlers.ALL_READY
+    assert steps[-1][-1] == studio.ALL_READY
 
 
 def test_the_side_by_side_file_comes_last_with_every_method(fake_model, sound, bar):
@@ -84,20 +85,20 @@ def test_stop_ends_that_visitors_run_at_the_next_frame_and_nobody_elses(fake_mod
         assert [next(run), next(run)][-1][0]
     visits.stop("a")
     stopped = list(mine)
-    assert [step[-1] for step in stopped] == [jobs.STOPPED]
+    assert [step[-1] for step in stopped] == [runs.STOPPED]
     assert stopped[0][0] and not stopped[0][1]  # what was ready stays
-    assert list(other)[-1][-1] == handlers.ALL_READY
+    assert list(other)[-1][-1] == studio.ALL_READY
     visits.stop("a")  # nothing is left to stop
 
 
 @pytest.mark.parametrize(
     ("error", "words"),
-    [(FaceError("No face was found."), "No face was found."), (OSError("x"), jobs.BROKEN)],
+    [(FaceError("No face was found."), "No face was found."), (OSError("x"), runs.BROKEN)],
 )
 def test_errors_reach_the_page_in_words(fake_model, sound, bar, error, words):
     fake_model.error = error
     run = generate(fake_model, sound(1), None, bar)
-    assert next(run)[-1] == jobs.WORKING
+    assert next(run)[-1] == runs.WORKING
     assert next(run)[-1] == words
     with pytest.raises(gr.Error, match=words):
         next(run)
@@ -127,10 +128,10 @@ def test_syncnets_verdict_is_told_where_there_is_one(fake_model, sound, tmp_path
             assert frames.shape[1:] == (3, 32, 24) and len(frames) == 4
             return SyncScore(-2, 3.456, 7.0)
 
-    monkeypatch.setattr(handlers, "SHORTEST_SYNC", 4)
+    monkeypatch.setattr(studio, "SHORTEST_SYNC", 4)
     panels = list(Studio(fake_model, Judge()).panels(tmp_path, sound(1), None, None, bar))
     assert all("AV confidence 3.46 · offset -2 frames" in p.note for p in panels[:3])
-    monkeypatch.setattr(handlers, "SHORTEST_SYNC", 5)
+    monkeypatch.setattr(studio, "SHORTEST_SYNC", 5)
     panels = list(Studio(fake_model, Judge()).panels(tmp_path, sound(1), None, None, bar))
     assert not any("AV" in panel.note for panel in panels)
 
@@ -140,7 +141,7 @@ def test_lines_leave_out_what_is_empty():
 
 
 def verdicts(*given) -> list[bool]:
-    return [verdict["is_valid"] for verdict in handlers.check(*given)]
+    return [verdict["is_valid"] for verdict in studio.check(*given)]
 
 
 def test_good_speech_passes_the_check(sound):
@@ -151,7 +152,7 @@ def test_good_speech_passes_the_check(sound):
     ("seconds", "level", "words"), [(61, 0.3, "61 seconds long"), (2, 0, "silent")]
 )
 def test_unusable_speech_is_refused_in_words(sound, seconds, level, words):
-    speech, reference, film, _ = handlers.check(sound(seconds, level))
+    speech, reference, film, _ = studio.check(sound(seconds, level))
     assert not speech["is_valid"]
     assert words in speech["message"]
     assert reference["is_valid"] and film["is_valid"]
@@ -160,7 +161,7 @@ def test_unusable_speech_is_refused_in_words(sound, seconds, level, words):
 def test_a_film_goes_before_speech_and_has_its_own_limit(sound):
     film = sound(31, name="film")
     assert verdicts(None, None, film) == [True, True, False, True]
-    assert "at most 30" in handlers.check(None, None, film)[2]["message"]
+    assert "at most 30" in studio.check(None, None, film)[2]["message"]
     assert all(verdicts(None, None, sound(29)))
 
 
@@ -174,8 +175,8 @@ def test_a_picture_of_too_many_pixels_is_refused_unopened(sound, tmp_path):
 
 
 def test_no_speech_and_no_audio_are_refused_in_words(not_audio):
-    assert "Record some speech" in handlers.speech_problem(None)
-    assert "letter.wav cannot be read" in handlers.speech_problem(str(not_audio))
+    assert "Record some speech" in studio.speech_problem(None)
+    assert "letter.wav cannot be read" in studio.speech_problem(str(not_audio))
 
 
 def test_a_model_without_speakers_offers_comparing_alone(fake_model):
@@ -213,8 +214,8 @@ def test_every_argument_is_documented_as_tools_read_it(fake_model):
 def test_examples_are_the_recordings_by_name(tmp_path, monkeypatch):
     for name in ("LICENCE.md", "angry_woman_german.wav"):
         (tmp_path / name).write_bytes(b"RIFF")
-    monkeypatch.setattr(parts, "EXAMPLES", tmp_path)
-    assert list(parts.examples()) == ["Angry woman (German)"]
+    monkeypatch.setattr(widgets, "EXAMPLES", tmp_path)
+    assert list(widgets.examples()) == ["Angry woman (German)"]
 
 
 def test_every_panel_has_a_name():

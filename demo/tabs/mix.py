@@ -12,9 +12,10 @@ import gradio as gr
 import numpy as np
 import torch
 
-from demo import gpu, handlers
-from demo.jobs import Jobs, in_words, reporter, stop_with
-from demo.parts import examples, faces, hint, offer_examples, speech_input
+from demo import gpu
+from demo.runs import Jobs, in_words, reporter, stop_with
+from demo.tabs import studio
+from demo.widgets import examples, faces, hint, offer_examples, speech_input
 from s2v_core.analysis import mixing
 from s2v_core.analysis.speakers import EMOTIONS, Observed
 from s2v_core.errors import UserError
@@ -168,8 +169,8 @@ def check(
     emotion_voice: str | None = None,
 ) -> list[dict]:
     """Refuse unusable recordings in words, before they take a place in the queue."""
-    problems = [handlers.speech_problem(words), "", "", ""]
-    problems += [voice and handlers.speech_problem(voice) for voice in (face_voice, emotion_voice)]
+    problems = [studio.speech_problem(words), "", "", ""]
+    problems += [voice and studio.speech_problem(voice) for voice in (face_voice, emotion_voice)]
     return [gr.validate(not problem, problem or "") for problem in problems]
 
 

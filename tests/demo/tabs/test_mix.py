@@ -6,10 +6,10 @@ import gradio as gr
 import pytest
 import torch
 
-from demo import mix
-from demo.heard import NEAREST, Ear
-from demo.mix import SAME, Mixer
-from demo.parts import EXAMPLES, examples
+from demo.tabs import mix
+from demo.tabs.explain import NEAREST, Ear
+from demo.tabs.mix import SAME, Mixer
+from demo.widgets import EXAMPLES, examples
 from s2v_core.analysis import mixing
 from s2v_core.analysis.speakers import Observed
 from s2v_core.media import audio, video

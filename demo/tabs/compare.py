@@ -8,15 +8,16 @@ from typing import Any
 
 import gradio as gr
 
-from demo import gpu, handlers
-from demo.handlers import Studio
-from demo.jobs import Jobs, stop_with
-from demo.parts import hint, keep_path, offer_examples, speech_input
+from demo import gpu
+from demo.runs import Jobs, stop_with
+from demo.tabs import studio
+from demo.tabs.studio import Studio
+from demo.widgets import hint, keep_path, offer_examples, speech_input
 from s2v_core.analysis import reference
 
 TITLES = {"avatars": "Rendered avatars", "grid": "Real people (GRID corpus)"}
 SPEECH = (
-    f"Up to {handlers.MAX_SECONDS} seconds. The microphone needs your permission and an https page "
+    f"Up to {studio.MAX_SECONDS} seconds. The microphone needs your permission and an https page "
     "(or this very computer); without them, upload a file."
 )
 FILM = (
@@ -53,9 +54,9 @@ def build(studios: dict[str, Studio], jobs: Jobs) -> gr.Audio:
     with gr.Row(elem_classes="actions"):
         speak = gr.Button("Make them speak", variant="primary", scale=3, elem_id="speak")
         stop = gr.Button("Stop", scale=1, min_width=100, elem_id="stop")
-    status = gr.Markdown(handlers.READY, elem_id="status")
+    status = gr.Markdown(studio.READY, elem_id="status")
     with gr.Row(elem_id="results"):
-        columns, videos, notes = zip(*map(result, handlers.PANELS), strict=True)
+        columns, videos, notes = zip(*map(result, studio.PANELS), strict=True)
     with gr.Row(elem_classes="aside"):
         together = gr.Button("Play all together", size="sm", elem_id="together")
         montage = gr.DownloadButton(
@@ -119,9 +120,9 @@ def faces_input(names: list[str]) -> gr.Radio:
 
 def result(method: str) -> tuple[gr.Column, gr.Video, gr.Markdown]:
     """Add one method's column: its name, its video and the lines with its numbers."""
-    real = method == handlers.REAL
+    real = method == studio.REAL
     with gr.Column(min_width=200, elem_classes="result", visible=not real) as column:
-        heading = f"### {handlers.NAMES[method]}\n{SUBTITLES[method]}"
+        heading = f"### {studio.NAMES[method]}\n{SUBTITLES[method]}"
         gr.Markdown(heading, elem_classes="heading")
         video = gr.Video(
             show_label=False, buttons=["download"], height=360, interactive=False, elem_id=method
@@ -151,7 +152,7 @@ def one_of(speech: gr.Audio, film: gr.Video, column: gr.Column) -> None:
 def told_at_once(speech: gr.Audio, status: gr.Markdown) -> None:
     """Say what is wrong with a recording when it is given, and not only when the button is pressed."""
     speech.change(
-        lambda speech: (handlers.speech_problem(speech) or handlers.READY) if speech else gr.skip(),
+        lambda speech: (studio.speech_problem(speech) or studio.READY) if speech else gr.skip(),
         speech,
         status,
         api_visibility="private",
@@ -168,7 +169,7 @@ def connect(
 ) -> None:
     """Start a model with one button, as the API's /generate too, and stop it with the other."""
 
-    def panels(faces: str, *given: Any) -> Iterator[handlers.Panel]:
+    def panels(faces: str, *given: Any) -> Iterator[studio.Panel]:
         yield from studios[faces].panels(*given)
 
     work = gpu.borrow(
@@ -198,7 +199,7 @@ def connect(
         """
         visitor = request and request.session_hash
         chosen = partial(work, faces)
-        yield from handlers.generate(chosen, jobs, visitor, speech, reference, film, progress)
+        yield from studio.generate(chosen, jobs, visitor, speech, reference, film, progress)
 
     speak, stop = buttons
     status = outputs[-1]
@@ -207,7 +208,7 @@ def connect(
         inputs,
         outputs,
         api_name="generate",
-        validator=handlers.check,
+        validator=studio.check,
         concurrency_id="model",
         show_progress_on=status,  # a bar over every output would hide the videos already made
     )

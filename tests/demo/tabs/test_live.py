@@ -14,7 +14,8 @@ import torch
 from playwright.sync_api import Page, expect
 
 import s2v_core
-from demo import gpu, live, parts
+from demo import gpu, widgets
+from demo.tabs import live
 from s2v_core.engine import to_pictures
 from s2v_core.media import audio
 
@@ -98,7 +99,7 @@ def test_two_visitors_see_their_own_faces_only(stage, model, monkeypatch):
     monkeypatch.setattr(live, "SEATS", 2)
     monkeypatch.setattr(live, "SHARE", 100)
     voices = [
-        audio.load(parts.EXAMPLES / name)[:12_000].split(2_000)
+        audio.load(widgets.EXAMPLES / name)[:12_000].split(2_000)
         for name in ("sad_woman_german.wav", "angry_man_german.wav")
     ]
     apart = [tell(live.Stage(model), pieces)[:-1] for pieces in voices]

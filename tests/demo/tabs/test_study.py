@@ -12,10 +12,10 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from demo import study
-from demo.answers import EMOTION, NATURAL, Answer, Answers, preferred, recognised
-from demo.parts import EXAMPLES
-from demo.study import Question, Sitting, Study, Videos, draw
+from demo.tabs import study
+from demo.tabs.study import Question, Sitting, Study, Videos, draw
+from demo.tabs.study_answers import EMOTION, NATURAL, Answer, Answers, preferred, recognised
+from demo.widgets import EXAMPLES
 from s2v_core import METHODS
 from s2v_core.media import video
 

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from demo import gpu, handlers, pictures
-from demo.jobs import Jobs, in_words, stop_with
-from demo.mix import speaker_name
-from demo.parts import faces, hint, offer_examples, speech_input
+from demo import gpu, plots
+from demo.runs import Jobs, in_words, stop_with
+from demo.tabs import studio
+from demo.tabs.mix import speaker_name
+from demo.widgets import faces, hint, offer_examples, speech_input
 from s2v_core.analysis import explain, mixing
 from s2v_core.analysis.speakers import EMOTIONS, Observed
 from s2v_core.media import audio
@@ -48,7 +49,7 @@ class Ear:
             mu, nu = explain.students(self.model, waveform)
             near = list(self.observed.near_faces(nu).items())[:NEAREST]
             emotion = next(iter(self.observed.near_emotions(mu)))
-            figure = pictures.heard(
+            figure = plots.heard(
                 waveform,
                 explain.mel(waveform),
                 explain.emotions(self.model, self.observed, waveform),
@@ -64,9 +65,9 @@ class Ear:
 
     def synced(self, waveform: torch.Tensor) -> np.ndarray | None:
         """Return SyncNet's curve on Speech2Video's frames; None without SyncNet, or for too short a clip."""
-        beginning = waveform[: handlers.SYNC_SECONDS * audio.SAMPLE_RATE]
+        beginning = waveform[: studio.SYNC_SECONDS * audio.SAMPLE_RATE]
         n_frames = audio.frame_count(len(beginning), self.model.fps)
-        if self.syncnet is None or n_frames < handlers.SHORTEST_SYNC:
+        if self.syncnet is None or n_frames < studio.SHORTEST_SYNC:
             return None
         frames = torch.cat(list(self.model.frames("speech2video", beginning)))
         return explain.sync_curve(self.syncnet, frames, beginning)
@@ -123,7 +124,7 @@ def connect(
         speech,
         outputs,
         api_name="hear",
-        validator=lambda speech: handlers.check(speech)[0],
+        validator=lambda speech: studio.check(speech)[0],
         concurrency_id="model",
         show_progress_on=outputs[-1],
     )
