@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from demo.runs import STOPPED, WORKING, Jobs, Report, StoppedError, in_words, reporter
 from s2v_core import METHODS
 from s2v_core.analysis import reference
+from s2v_core.analysis.reference import LONGEST
 from s2v_core.errors import UserError
 from s2v_core.media import audio, montage, video
 
@@ -51,7 +52,7 @@ def check(
     speech: str | None, reference: str | None = None, film: str | None = None, faces: str = ""
 ) -> list[dict]:
     """Refuse unusable input in words, before it takes a place in the queue."""
-    sound, longest = (film, reference.LONGEST) if film else (speech, MAX_SECONDS)
+    sound, longest = (film, LONGEST) if film else (speech, MAX_SECONDS)
     problem = speech_problem(sound, longest)
     return [
         gr.validate(bool(film) or not problem, problem),

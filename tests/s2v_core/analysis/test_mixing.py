@@ -14,12 +14,12 @@ from s2v_core.analysis.speakers import Observed
 from s2v_core.engine import Speech2Video
 from s2v_core.media import audio, video
 
-EXAMPLES = Path(__file__).parents[2] / "demo" / "examples"
+EXAMPLES = Path(__file__).parents[3] / "demo" / "examples"
 
 
 @pytest.fixture(scope="module")
 def model() -> Speech2Video:
-    return s2v_core.load(Path(__file__).parents[2] / "checkpoints" / "avatars", "cpu", "float32")
+    return s2v_core.load(Path(__file__).parents[3] / "checkpoints" / "avatars", "cpu", "float32")
 
 
 @pytest.fixture(scope="module")

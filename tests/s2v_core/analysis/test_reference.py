@@ -14,7 +14,7 @@ from s2v_core.face import landmarks as face
 from s2v_core.media import video
 from s2v_core.models import checkpoint
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

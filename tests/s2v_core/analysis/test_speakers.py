@@ -16,7 +16,7 @@ from s2v_core.errors import CheckpointError, UserError
 from s2v_core.media import audio
 from s2v_core.networks.students import Students, StudentsConfig, unit
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CLIPS = [
     Remembered("b", "Female", "HAP"),
     Remembered("a", "Male", "NEU"),

@@ -13,7 +13,7 @@ from s2v_core.__main__ import main
 from s2v_core.errors import CheckpointError, UserError
 from s2v_core.models import hub
 
-MODEL = Path(__file__).parents[2] / "checkpoints" / "avatars"
+MODEL = Path(__file__).parents[3] / "checkpoints" / "avatars"
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 from s2v_core.media import audio
 from training.data import augment
 
-SPEECH = Path(__file__).parents[2] / "demo" / "examples" / "sad_woman_german.wav"
+SPEECH = Path(__file__).parents[3] / "demo" / "examples" / "sad_woman_german.wav"
 SEEDS = range(25)
 
 

@@ -23,7 +23,7 @@ from training.syncnet import SyncNetSettings
 from training.teachers import TeachersSettings
 from training.train_all import STEPS
 
-CONFIGS = Path(__file__).parents[2] / "training" / "configs"
+CONFIGS = Path(__file__).parents[3] / "training" / "configs"
 SETTINGS = {
     "cpc": CPCSettings,
     "features": FeaturesSettings,
