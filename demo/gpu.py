@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from s2v_core.media import audio
+from s2v_core.rates import SAMPLE_RATE
 
 # Imported with the page, since it must come before the first use of CUDA.
 SPACES = import_module("spaces") if find_spec("spaces") else None
@@ -29,4 +30,4 @@ def borrow(task: Callable[..., Any], sound: Callable[..., str]) -> Callable[...,
 
 def seconds(speech: str) -> int:
     """Return how long to ask the GPU for: short calls go first, and visitors have a daily share."""
-    return round(SETTLE + PER_SECOND * len(audio.load(speech)) / audio.SAMPLE_RATE)
+    return round(SETTLE + PER_SECOND * len(audio.load(speech)) / SAMPLE_RATE)

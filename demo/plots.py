@@ -7,8 +7,8 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from s2v_core.analysis.speakers import EMOTIONS
-from s2v_core.media.audio import SAMPLE_RATE
+from s2v_core.rates import FPS, SAMPLE_RATE
+from s2v_core.vocabulary import EMOTIONS
 
 INK, ACCENT = "#8a8580", "#0d9488"  # both legible on white and on black
 COLOURS = {
@@ -19,7 +19,6 @@ COLOURS = {
     "FEA": "#a855f7",
     "DIS": "#22c55e",
 }
-FPS = 25
 
 
 def heard(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from s2v_core.media.audio import SAMPLE_RATE
+from s2v_core.rates import SAMPLE_RATE
 
 EXAMPLES = Path(__file__).parent / "examples"
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s2v_core.vocabulary import METHODS, PRECISIONS
+
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video
 
-METHODS = ("speech2video", "sdfa", "s2f_sdfa")
-
-
-PRECISIONS = ("auto", "float32", "bfloat16")
+__all__ = ["METHODS", "PRECISIONS", "from_pretrained", "load"]
 
 
 def load(

@@ -120,13 +120,14 @@ def generate_one(model: Speech2Video, job: Job, arguments: argparse.Namespace) -
 
 def record(arguments: argparse.Namespace) -> int:
     """Record speech from this computer's microphone into a WAV file."""
-    from s2v_core.media import audio  # imports torch, which --help must not wait for
+    from s2v_core.media import audio, microphone
+    from s2v_core.rates import SAMPLE_RATE  # imports torch, which --help must not wait for
 
     print(f"recording {arguments.seconds:g} s: speak now", file=sys.stderr)
-    speech = audio.record(arguments.seconds)
+    speech = microphone.record(arguments.seconds)
     audio.check(speech, "the recording")
     audio.save(arguments.out, speech)
-    tell({"path": arguments.out, "seconds": len(speech) / audio.SAMPLE_RATE})
+    tell({"path": arguments.out, "seconds": len(speech) / SAMPLE_RATE})
     return 0
 
 
@@ -135,13 +136,13 @@ def live(arguments: argparse.Namespace) -> int:
     import torch
 
     from s2v_core.desktop import run, window
-    from s2v_core.media import audio
+    from s2v_core.media import microphone
 
     torch.set_num_threads(1)  # one keeps up, and several wait for each other on a busy machine
     with window("Speech2Video") as show:
         model = located(arguments)
         still = model.still(arguments.reference) if arguments.method == "sdfa" else None
-        delays = run(model.stream(arguments.method, still), audio.listen(model.fps), show)
+        delays = run(model.stream(arguments.method, still), microphone.listen(model.fps), show)
     delay = round(sorted(delays)[len(delays) // 2], 3) if delays else None
     tell({"method": arguments.method, "frames": len(delays), "delay": delay})
     return 0

@@ -20,11 +20,13 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import s2v_core
-from s2v_core import METHODS, desktop
+from s2v_core import desktop
 from s2v_core.engine import Speech2Video
 from s2v_core.media import audio
 from s2v_core.methods import CHUNK, Composing
 from s2v_core.networks.sdfa import SDFA, SDFAConfig, speech_windows
+from s2v_core.rates import SAMPLE_RATE
+from s2v_core.vocabulary import METHODS
 
 ROOT = Path(__file__).parents[1]
 SPEECH = ROOT / "demo" / "examples" / "calm_woman_english.wav"
@@ -53,7 +55,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def speech_of(seconds: int) -> Tensor:
     """Return an example, repeated to last ``seconds``: (T,)."""
-    example, n_samples = audio.load(SPEECH), seconds * audio.SAMPLE_RATE
+    example, n_samples = audio.load(SPEECH), seconds * SAMPLE_RATE
     return example.repeat(-(-n_samples // len(example)))[:n_samples]
 
 
@@ -179,10 +181,10 @@ def delays(model: Speech2Video, seconds: int) -> str:
 def at_its_own_pace(speech: Tensor) -> Iterator[Tensor]:
     """Yield ``speech (T,)`` in pieces of 40 ms, each when it would have been said; late ones together."""
     began, given = time.perf_counter(), 0
-    piece = audio.SAMPLE_RATE // 25
+    piece = SAMPLE_RATE // 25
     while given + piece <= len(speech):
-        time.sleep(max(0, began + (given + piece) / audio.SAMPLE_RATE - time.perf_counter()))
-        said = int((time.perf_counter() - began) * audio.SAMPLE_RATE) // piece * piece
+        time.sleep(max(0, began + (given + piece) / SAMPLE_RATE - time.perf_counter()))
+        said = int((time.perf_counter() - began) * SAMPLE_RATE) // piece * piece
         yield speech[given:said]
         given = said
 

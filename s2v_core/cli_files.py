@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from s2v_core import METHODS
 from s2v_core.errors import UserError
+from s2v_core.vocabulary import METHODS
 
 # A folder's files of these are taken; a file that is named itself may be called anything.
 SOUNDS = {".wav", ".w64", ".aiff", ".aif", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a"} | {

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from s2v_core.engine import to_pictures
 from s2v_core.errors import ScreenError
-from s2v_core.media.audio import SAMPLE_RATE
+from s2v_core.media.pixels import to_pictures
+from s2v_core.rates import SAMPLE_RATE
 from s2v_core.stream import Stream
 
 ZOOM = 4  # the window shows each pixel of the frames as 4 x 4

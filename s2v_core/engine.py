@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2v_core import METHODS
 from s2v_core.errors import CheckpointError
 from s2v_core.face import landmarks as face
 from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet, Still
 from s2v_core.media import audio, video
 from s2v_core.media.audio import Speech
+from s2v_core.media.pixels import draw_label, to_pictures
 from s2v_core.methods import CHUNK, Animating, Composing, Face, Method
 from s2v_core.models import checkpoint
 from s2v_core.networks.composer import Composer, ComposerConfig
@@ -29,8 +29,10 @@ from s2v_core.networks.sdfa import SDFA, SDFAConfig
 from s2v_core.networks.speaker_encoder import Speaker, SpeakerConfig
 from s2v_core.networks.speech2face import Speech2Face, Speech2FaceConfig
 from s2v_core.networks.students import Students, StudentsConfig
+from s2v_core.rates import SAMPLE_RATE, frame_count, sample_count
 from s2v_core.stream import Stream
 from s2v_core.streaming.prefetch import work_ahead
+from s2v_core.vocabulary import METHODS
 
 NETWORKS = {
     "cpc": (CPC, CPCConfig),
@@ -126,7 +128,7 @@ class Speech2Video:
         self,
         method: str = "speech2video",
         still: Still | None = None,
-        rate: int = audio.SAMPLE_RATE,
+        rate: int = SAMPLE_RATE,
     ) -> Stream:
         """Return a Stream that turns speech at ``rate`` Hz into ``method``'s frames while it is coming.
 
@@ -169,12 +171,12 @@ class Speech2Video:
             codes = ear.feed(piece)
             if len(codes):
                 yield codes, face
-        for codes in ear.finish(audio.frame_count(len(speech), self.fps)).split(CHUNK):
+        for codes in ear.finish(frame_count(len(speech), self.fps)).split(CHUNK):
             yield codes, face
 
     def _pieces(self, speech: Tensor | Speech) -> Iterator[Tensor]:
         """Yield ``speech`` in pieces (1, T) of CHUNK frames on the model's device."""
-        for piece in speech.split(audio.sample_count(CHUNK, self.fps)):
+        for piece in speech.split(sample_count(CHUNK, self.fps)):
             yield piece[None].to(self.device)
 
     def _method(self, name: str, still: Still | None, *given: Any) -> Method:
@@ -193,7 +195,7 @@ class Speech2Video:
         watch: Watch | None,
     ) -> Generation:
         began = time.perf_counter()
-        n_frames = audio.frame_count(len(speech), self.fps)
+        n_frames = frame_count(len(speech), self.fps)
         marked = label and watch is None  # by the threads that draw, unless somebody looks before
         chunks = self._drawn(
             self._method(name, still), speech, lambda frames: to_pictures(frames, marked)
@@ -262,7 +264,7 @@ def _watched(
 ) -> Iterator[np.ndarray]:
     for picture in pictures:
         watch(picture)
-        yield video.draw_label(picture) if label else picture
+        yield draw_label(picture) if label else picture
 
 
 def pick_device(name: str) -> torch.device:
@@ -286,15 +288,3 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     else:
         fast = device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16"))
     return torch.bfloat16 if fast else torch.float32
-
-
-def to_pictures(frames: Tensor, label: bool) -> list[np.ndarray]:
-    """Return ``frames (n, 3, H, W)`` in [-1, 1] as n pictures (H, W, 3) uint8, marked if ``label``."""
-    pictures = list(to_uint8(frames.cpu()))
-    return [video.draw_label(picture) for picture in pictures] if label else pictures
-
-
-def to_uint8(frames: Tensor) -> np.ndarray:
-    """Return ``frames (n, 3, H, W)`` in [-1, 1] as (n, H, W, 3) uint8 RGB."""
-    scaled = frames.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    return np.ascontiguousarray(scaled.permute(0, 2, 3, 1).numpy())

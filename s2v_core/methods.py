@@ -16,12 +16,12 @@ from torch import Tensor
 from s2v_core.face.blink import lids
 from s2v_core.face.landmarks import Still
 from s2v_core.media import audio
-from s2v_core.media.decode import SAMPLE_RATE
 from s2v_core.networks.cpc import CPC, Listener, Steps, hear_pieces, summarise_pieces
 from s2v_core.networks.motion_student import Motion
 from s2v_core.networks.sdfa import SDFA, WINDOW
 from s2v_core.networks.students import unit
 from s2v_core.networks.voice_encoder import LONGEST
+from s2v_core.rates import SAMPLE_RATE
 from s2v_core.streaming.sliding import Sliding
 
 CHUNK = 16  # frames drawn at a time: memory stays constant, and a CPU's cache is not left

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from s2v_core.media import audio
-from s2v_core.media.audio import SAMPLE_RATE
-from s2v_core.media.decode import Resampler
+from s2v_core.media.resample import Resampler
 from s2v_core.methods import CHUNK, Method
+from s2v_core.rates import SAMPLE_RATE, frame_count
 
 FIRST = SAMPLE_RATE // 10  # samples of a voice by which the face is recalled for the first time
 SETTLED = 20 * SAMPLE_RATE  # and for the last time: the students hear no more of a voice
@@ -54,7 +54,7 @@ class Stream:
     def finish(self) -> Tensor:
         """Return the last frames (n, 3, H, W) of all that the speech lasts; no more may be fed."""
         codes = self._hear(self._resampler.finish())
-        rest = self._ear.finish(audio.frame_count(self._length, self.fps))
+        rest = self._ear.finish(frame_count(self._length, self.fps))
         self.frames += len(rest)
         return self._draw(torch.cat([codes, rest]))
 

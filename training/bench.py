@@ -22,13 +22,13 @@ from torch import Tensor
 
 from s2v_core.networks.composer import ComposerConfig
 from s2v_core.networks.speech2face import Speech2Face
+from s2v_core.rates import FPS, FRAME_SAMPLES
 from training.cpc import CPCSettings, CPCTrainer
 from training.data import in_memory
-from training.data.in_memory import HOP, HeldClips
+from training.data.in_memory import HeldClips
 from training.engine import config as settings
 from training.engine.dry_run import cost
 from training.engine.loop import Trainer
-from training.prepare import FPS
 from training.sdfa import SDFASettings, SDFATrainer
 from training.speech2face import Speech2FaceSettings
 from training.stage1 import Stage1Settings, Stage1Trainer
@@ -43,7 +43,7 @@ Made = tuple[Trainer, float]  # a trainer, and how many frames of each clip its 
 def cpc(folder: Path, batch: list[str], accelerator: Accelerator) -> Made:
     """Return stage 0 at the size of ``folder``."""
     config = settings.read(folder / "cpc.yaml", CPCSettings, batch)
-    return CPCTrainer(config, noisy(128, 96), accelerator), config.window / HOP
+    return CPCTrainer(config, noisy(128, 96), accelerator), config.window / FRAME_SAMPLES
 
 
 def stage1(folder: Path, batch: list[str], accelerator: Accelerator) -> Made:

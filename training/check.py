@@ -30,8 +30,8 @@ from s2v_core.errors import UserError
 from s2v_core.face import landmarks as face
 from s2v_core.models import checkpoint
 from s2v_core.networks.syncnet import FRAMES, SyncNet, SyncNetConfig
+from s2v_core.rates import FPS
 from training.data import duplicates, shards
-from training.data.alignment import FPS
 from training.data.clips import Clips
 from training.data.duplicates import Memory
 

@@ -32,14 +32,14 @@ from tqdm import tqdm
 
 import s2v_core
 from s2v_core.analysis import metrics
-from s2v_core.engine import to_uint8
 from s2v_core.errors import UserError
 from s2v_core.face import landmarks as face
 from s2v_core.face.landmarks import Still
+from s2v_core.media.pixels import to_uint8
 from s2v_core.models import checkpoint
 from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
+from s2v_core.vocabulary import EMOTION_CODES
 from training.data.clips import Clips
-from training.data.corpora import EMOTIONS
 from training.data.phones import closures
 from training.data.shards import Row
 from training.evaluation.figures import sheet, spread, strips
@@ -121,7 +121,7 @@ class Jury:
             "sex_accuracy": float(self.sexes[actor] == row.sex) if actor else None,
             "emotion_accuracy": None
             if emotion is None
-            else float(EMOTIONS[emotion] == row.emotion),
+            else float(EMOTION_CODES[emotion] == row.emotion),
         } | self._mouth(frames, real, closed)
 
     def _mouth(

@@ -30,11 +30,11 @@ from numpy._core import multiarray
 from torch import Tensor, nn
 
 from s2v_core.errors import UserError
-from s2v_core.media.audio import SAMPLE_RATE
 from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.sdfa import SDFA, SDFAConfig
 from s2v_core.networks.speaker_encoder import Speaker, SpeakerConfig
+from s2v_core.rates import SAMPLE_RATE
 from training.teachers import SENET_BLOCKS, VGG, VGG_BLOCKS, SENet, SENetConfig, VGGConfig
 
 # What a pickled array is made of; crema.dat keeps its mean face as one.

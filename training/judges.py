@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from s2v_core.vocabulary import EMOTION_CODES
 from training.data.clips import Clips
-from training.data.corpora import EMOTIONS
 from training.engine import config as settings
 from training.engine.config import Schedule
 from training.engine.dry_run import rehearse
@@ -36,12 +36,14 @@ def labels(clips: Clips, kind: str, actors: tuple[str, ...]) -> list[int]:
     """Return every clip's class: its actor's place among ``actors``, or its emotion's in EMOTIONS."""
     if kind == "identity":
         return [actors.index(row.actor) for row in clips.rows]
-    return [EMOTIONS.index(row.emotion) for row in clips.rows]
+    return [EMOTION_CODES.index(row.emotion) for row in clips.rows]
 
 
 def kinds(clips: Clips) -> dict[str, int]:
     """Return what there is to judge in ``clips``, each with its classes: no emotion where all show one."""
-    emotion = {"emotion": len(EMOTIONS)} if len({row.emotion for row in clips.rows}) > 1 else {}
+    emotion = (
+        {"emotion": len(EMOTION_CODES)} if len({row.emotion for row in clips.rows}) > 1 else {}
+    )
     return {"identity": len(clips.actors)} | emotion
 
 

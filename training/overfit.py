@@ -22,9 +22,9 @@ import torch
 from matplotlib.figure import Figure
 
 from s2v_core.analysis import metrics
-from s2v_core.engine import to_uint8
 from s2v_core.errors import UserError
 from s2v_core.media import video
+from s2v_core.media.pixels import to_uint8
 from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.students import unit

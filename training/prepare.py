@@ -35,8 +35,9 @@ from tqdm import tqdm
 from s2v_core.errors import CheckpointError, UserError
 from s2v_core.face import landmarks as face
 from s2v_core.models import checkpoint
+from s2v_core.rates import FPS, FRAME_SAMPLES
 from training.data import corpora, shards
-from training.data.alignment import FPS, HOP, UnusableError, align
+from training.data.alignment import UnusableError, align
 from training.data.corpora import CORPORA, Clip
 
 # What a shard's own table says of each clip; those with a reason are left out.
@@ -165,7 +166,9 @@ class Tally:
         """Return the figures of report.json; its gigabytes are those of the arrays."""
         n_clips = self.clips.total() + len(self.dropped)
         hours = self.frames / FPS / 3600
-        frame_bytes = face.HEIGHT * face.WIDTH * 3 + HOP * 2 + len(face.POINTS + face.LIDS) * 8
+        frame_bytes = (
+            face.HEIGHT * face.WIDTH * 3 + FRAME_SAMPLES * 2 + len(face.POINTS + face.LIDS) * 8
+        )
         return {
             "clips": n_clips,
             "kept": self.clips.total(),

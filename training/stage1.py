@@ -18,8 +18,8 @@ from torch.nn import functional as F
 
 from s2v_core.analysis import speakers
 from s2v_core.analysis.speakers import Remembered
-from s2v_core.networks.cpc import HOP, STEPS_PER_SECOND
 from s2v_core.networks.students import Students, StudentsConfig, unit
+from s2v_core.rates import HOP, STEPS_PER_SECOND
 from training import features
 from training.data.clips import Clips
 from training.engine import config as settings

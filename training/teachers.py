@@ -17,9 +17,9 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from s2v_core.vocabulary import EMOTION_CODES
 from training.data.augment import varied
 from training.data.clips import Clips
-from training.data.corpora import EMOTIONS
 from training.engine import config as settings
 from training.engine.config import Schedule
 from training.engine.distributed import dice
@@ -260,7 +260,7 @@ def main(args: argparse.Namespace) -> None:
             "emotion",
             SENet(config.emotion),
             config.emotion_schedule,
-            lambda r: EMOTIONS.index(r.emotion),
+            lambda r: EMOTION_CODES.index(r.emotion),
         ),
     ):
         torch.manual_seed(schedule.seed)

@@ -18,8 +18,10 @@ from demo.tabs import studio
 from demo.tabs.mix import speaker_name
 from demo.widgets import faces, hint, offer_examples, speech_input
 from s2v_core.analysis import explain, mixing
-from s2v_core.analysis.speakers import EMOTIONS, Observed
+from s2v_core.analysis.speakers import Observed
 from s2v_core.media import audio
+from s2v_core.rates import SAMPLE_RATE, frame_count
+from s2v_core.vocabulary import EMOTIONS
 
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video
@@ -65,8 +67,8 @@ class Ear:
 
     def synced(self, waveform: torch.Tensor) -> np.ndarray | None:
         """Return SyncNet's curve on Speech2Video's frames; None without SyncNet, or for too short a clip."""
-        beginning = waveform[: studio.SYNC_SECONDS * audio.SAMPLE_RATE]
-        n_frames = audio.frame_count(len(beginning), self.model.fps)
+        beginning = waveform[: studio.SYNC_SECONDS * SAMPLE_RATE]
+        n_frames = frame_count(len(beginning), self.model.fps)
         if self.syncnet is None or n_frames < studio.SHORTEST_SYNC:
             return None
         frames = torch.cat(list(self.model.frames("speech2video", beginning)))

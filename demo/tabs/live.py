@@ -29,7 +29,7 @@ import s2v_core
 from demo import gpu
 from demo.runs import in_words
 from demo.widgets import hint
-from s2v_core.engine import to_pictures
+from s2v_core.media.pixels import to_pictures
 
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video

@@ -17,9 +17,10 @@ from demo.runs import Jobs, in_words, reporter, stop_with
 from demo.tabs import studio
 from demo.widgets import examples, faces, hint, offer_examples, speech_input
 from s2v_core.analysis import mixing
-from s2v_core.analysis.speakers import EMOTIONS, Observed
+from s2v_core.analysis.speakers import Observed
 from s2v_core.errors import UserError
 from s2v_core.media import audio
+from s2v_core.vocabulary import EMOTIONS
 
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video

@@ -14,11 +14,12 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from demo.runs import STOPPED, WORKING, Jobs, Report, StoppedError, in_words, reporter
-from s2v_core import METHODS
 from s2v_core.analysis import reference
 from s2v_core.analysis.reference import LONGEST
 from s2v_core.errors import UserError
 from s2v_core.media import audio, montage, video
+from s2v_core.rates import SAMPLE_RATE, frame_count
+from s2v_core.vocabulary import METHODS
 
 if TYPE_CHECKING:
     from s2v_core.engine import Generation, Speech2Video
@@ -67,7 +68,7 @@ def speech_problem(speech: str | None, longest: float = MAX_SECONDS) -> str:
     if speech is None:
         return "Record some speech first, upload a file or take an example."
     try:
-        seconds = len(audio.load(speech)) / audio.SAMPLE_RATE
+        seconds = len(audio.load(speech)) / SAMPLE_RATE
     except UserError as error:
         return str(error)
     if seconds > longest:
@@ -230,7 +231,7 @@ class Studio:
         if real is not None:
             panels[NAMES[REAL]] = real
         path = folder / "speech2video-side-by-side.mp4"
-        n_frames = audio.frame_count(len(waveform), self.model.fps)
+        n_frames = frame_count(len(waveform), self.model.fps)
         montage.write(path, panels, n_frames, self.model.fps, waveform)
         return Panel("together", str(path))
 

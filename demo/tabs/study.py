@@ -21,9 +21,8 @@ from demo.runs import in_words
 from demo.tabs.studio import NAMES
 from demo.tabs.study_answers import EMOTION, NATURAL, Answer, Answers, preferred, recognised
 from demo.widgets import EXAMPLES, hint
-from s2v_core import METHODS
-from s2v_core.analysis.speakers import EMOTIONS
 from s2v_core.media import audio, video
+from s2v_core.vocabulary import EMOTIONS, METHODS
 
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video

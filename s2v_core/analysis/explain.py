@@ -12,9 +12,9 @@ from torch import Tensor
 from torchaudio.transforms import AmplitudeToDB, MelSpectrogram
 
 from s2v_core.analysis.speakers import Observed
-from s2v_core.media.audio import SAMPLE_RATE
 from s2v_core.models import checkpoint
 from s2v_core.networks.syncnet import SyncNet, SyncNetConfig, distances
+from s2v_core.rates import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video

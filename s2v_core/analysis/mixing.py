@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2v_core.engine import to_uint8
-from s2v_core.media import audio, video
+from s2v_core.media import video
+from s2v_core.media.pixels import draw_label, to_uint8
 from s2v_core.networks.students import unit
+from s2v_core.rates import SAMPLE_RATE, frame_count
 
 if TYPE_CHECKING:
     from s2v_core.engine import Progress, Speech2Video
@@ -41,11 +42,11 @@ def write(
     progress: Progress | None = None,
 ) -> int:
     """Write the words in ``waveform (T,)`` as said by face ``nu`` with emotion ``mu``; return the count of frames."""
-    n_frames = audio.frame_count(len(waveform), model.fps)
+    n_frames = frame_count(len(waveform), model.fps)
     chunks = model.frames("speech2video", waveform, vectors=(mu, nu))
     frames = (frame for chunk in chunks for frame in to_uint8(chunk))
     report = (lambda done, total: progress("mix", done, total)) if progress else None
-    marked = map(video.draw_label, frames) if label else frames
+    marked = map(draw_label, frames) if label else frames
     video.write(path, marked, n_frames, model.fps, waveform, title=path.stem, progress=report)
     return n_frames
 
@@ -53,6 +54,6 @@ def write(
 def portrait(model: Speech2Video, mu: Tensor, nu: Tensor) -> np.ndarray:
     """Return the face (H, W, 3) uint8 that ``nu`` gives, saying nothing."""
     same = torch.Generator().manual_seed(0)
-    hush = 1e-4 * torch.randn(round(REST_SECONDS * audio.SAMPLE_RATE), generator=same)
+    hush = 1e-4 * torch.randn(round(REST_SECONDS * SAMPLE_RATE), generator=same)
     frames = torch.cat(list(model.frames("speech2video", hush, vectors=(mu, nu))))
     return to_uint8(frames)[len(frames) // 2]

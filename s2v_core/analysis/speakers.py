@@ -14,6 +14,7 @@ from torch import Tensor
 
 from s2v_core.errors import CheckpointError, UserError
 from s2v_core.networks.students import Students, unit
+from s2v_core.vocabulary import EMOTIONS
 
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video
@@ -21,14 +22,6 @@ if TYPE_CHECKING:
 FILE = (
     "remembered.csv"  # beside the students' weights: a row a remembered clip, in the memory's order
 )
-EMOTIONS = {
-    "NEU": "neutral",
-    "HAP": "happy",
-    "SAD": "sad",
-    "ANG": "angry",
-    "FEA": "afraid",
-    "DIS": "disgusted",
-}  # CREMA-D's codes, which every prepared corpus uses
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,16 @@ import math
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from fractions import Fraction
 from pathlib import Path
-from queue import SimpleQueue
-from types import ModuleType
 from typing import IO
 
-import numpy as np
 import soundfile
 import torch
 from torch import Tensor
 
-from s2v_core.errors import AudioError, MicrophoneError, OutputError
+from s2v_core.errors import AudioError, OutputError
 from s2v_core.media import decode
-from s2v_core.media.decode import SAMPLE_RATE
+from s2v_core.rates import SAMPLE_RATE
 
 MIN_SECONDS = 0.3  # a shorter sound holds no syllable to animate
 MAX_SECONDS = 12 * 3600  # far more than anybody says; a small file can decode to years of silence
@@ -135,78 +131,6 @@ def start(pieces: Iterable[Tensor], n_samples: int) -> Tensor:
         if length >= n_samples:
             break
     return torch.cat(kept, dim=-1)[..., :n_samples]
-
-
-def frame_count(n_samples: int, fps: int) -> int:
-    """Number of video frames that ``n_samples`` at 16 kHz last at ``fps``, at least 1."""
-    return max(1, round(Fraction(n_samples * fps, SAMPLE_RATE)))
-
-
-def sample_count(n_frames: int, fps: int) -> int:
-    """Number of samples at 16 kHz that ``n_frames`` last at ``fps``."""
-    return round(Fraction(n_frames * SAMPLE_RATE, fps))
-
-
-def record(seconds: float) -> Tensor:
-    """Record from this computer's microphone: (T,) float32 at 16 kHz, mono, in [-1, 1].
-
-    Raises MicrophoneError when PortAudio or an input device is missing.
-    """
-    with _microphone() as (sounddevice, rate):
-        samples = sounddevice.rec(
-            round(seconds * rate), samplerate=rate, channels=1, dtype="float32", blocking=True
-        )  # (n, 1)
-    pieces = list(decode.resampled([torch.from_numpy(samples[:, 0])], rate))
-    return torch.cat(pieces).clamp(-1, 1)
-
-
-def listen(fps: int) -> Iterator[Tensor]:
-    """Yield what this computer's microphone hears, (n,) at 16 kHz, about ``fps`` pieces a second.
-
-    Whoever takes them too late gets all that has been heard since in one piece. Raises
-    MicrophoneError when PortAudio or an input device is missing.
-    """
-    heard: SimpleQueue[np.ndarray] = SimpleQueue()
-    with (
-        _microphone() as (sounddevice, rate),
-        sounddevice.InputStream(
-            samplerate=rate,
-            channels=1,
-            dtype="float32",
-            blocksize=rate // fps,
-            latency="low",
-            callback=lambda samples, *_: heard.put(samples[:, 0].copy()),
-        ),
-    ):
-        for piece in decode.resampled(_waiting(heard), rate, size=1):
-            yield piece.clamp(-1, 1)
-
-
-def _waiting(heard: SimpleQueue[np.ndarray]) -> Iterator[Tensor]:
-    """Yield all that waits in the queue, in one piece, again and again."""
-    while True:
-        blocks = [heard.get()]
-        while not heard.empty():
-            blocks.append(heard.get())
-        yield torch.from_numpy(np.concatenate(blocks))
-
-
-@contextmanager
-def _microphone() -> Iterator[tuple[ModuleType, int]]:
-    """Give the module sounddevice and the microphone's own rate in Hz, and put its errors in words."""
-    try:
-        import sounddevice  # loads PortAudio, which servers lack and only recording needs
-    except (ImportError, OSError) as error:
-        raise MicrophoneError(
-            "recording needs PortAudio: install it (Debian, Ubuntu: apt install libportaudio2)."
-        ) from error
-    try:
-        # The device's own rate: not every driver converts to 16 kHz.
-        yield sounddevice, int(sounddevice.query_devices(kind="input")["default_samplerate"])
-    except sounddevice.PortAudioError as error:
-        raise MicrophoneError(
-            "no microphone can be opened: connect one and allow its use, or give a file."
-        ) from error
 
 
 def save(path: str | Path, audio: Tensor | Iterable[Tensor]) -> None:

@@ -14,8 +14,9 @@ from moviepy import VideoClip
 from torch import Tensor
 
 from s2v_core.errors import OutputError, UserError
-from s2v_core.media.audio import PIECE, Speech, sample_count
+from s2v_core.media.audio import PIECE, Speech
 from s2v_core.media.audio import save as save_audio
+from s2v_core.rates import sample_count
 
 COMMENT = "Synthetic video: generated from speech by Speech2Video, not a recording of a person."
 QUALITY = "18"  # x264's crf: frames of 96x128 show every artefact once they are enlarged
@@ -67,17 +68,6 @@ def write(
         raise OutputError(
             f"{path} cannot be written: choose a folder that you may write to, with space left."
         ) from error
-
-
-def draw_label(frame: np.ndarray, text: str = "SYNTHETIC") -> np.ndarray:
-    """Return a copy of a frame, uint8 (H, W, 3), with a small mark in its lower left corner."""
-    font, scale = cv2.FONT_HERSHEY_DUPLEX, frame.shape[1] / 320  # half the width of the frame
-    (width, height), _ = cv2.getTextSize(text, font, scale, 1)
-    margin = max(2, height // 3)
-    frame = frame.copy()
-    frame[-height - 2 * margin :, : width + 2 * margin] //= 4  # white must stand out on anything
-    origin = (margin, frame.shape[0] - margin)
-    return cv2.putText(frame, text, origin, font, scale, (255, 255, 255), 1, cv2.LINE_AA)
 
 
 def read(path: str | Path, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from s2v_core.networks.cpc import STEPS_PER_SECOND
 from s2v_core.networks.decoder import FrameDecoder
+from s2v_core.rates import STEPS_PER_SECOND
 
 
 @dataclass(frozen=True)

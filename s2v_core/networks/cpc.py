@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from s2v_core.media.audio import SAMPLE_RATE
+from s2v_core.rates import HOP, STEPS_PER_SECOND
 
 KERNELS, STRIDES, PADDINGS = (10, 8, 4, 4, 4), (5, 4, 2, 2, 2), (3, 2, 1, 1, 1)
-HOP = 160  # samples a step: the product of STRIDES
-STEPS_PER_SECOND = SAMPLE_RATE // HOP  # 100
 BEFORE, AFTER = 1, 1  # whole steps of speech around its own that cover all that z_t hears
 
 

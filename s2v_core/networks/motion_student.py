@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.functional import melscale_fbanks
 
-from s2v_core.media.audio import SAMPLE_RATE
-from s2v_core.networks.cpc import CPC, HOP, STEPS_PER_SECOND
+from s2v_core.networks.cpc import CPC
+from s2v_core.rates import HOP, SAMPLE_RATE, STEPS_PER_SECOND
 
 FFT, WINDOW = 512, 400  # samples; a step's 25 ms lie around the middle of its 10
 LOWEST, HIGHEST = 60.0, 7600.0  # Hz

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from s2v_core.media.audio import SAMPLE_RATE
 from s2v_core.networks.decoder import FrameDecoder
+from s2v_core.rates import SAMPLE_RATE
 
 CONVOLUTIONS = (
     (80, 16, 32),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.functional import melscale_fbanks
 
-from s2v_core.media.audio import SAMPLE_RATE
+from s2v_core.rates import SAMPLE_RATE
 
 FFT, HOP = 400, 160  # samples
 QUIETEST = 10 ** (-30 / 20)  # root mean square to which softer speech is raised

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from s2v_core.media.audio import SAMPLE_RATE
+from s2v_core.rates import SAMPLE_RATE
 
 FFT, WINDOW, HOP = 512, 400, 160  # 25 ms Hann windows every 10 ms
 POWER = 0.3

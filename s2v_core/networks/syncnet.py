@@ -18,9 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2v_core.errors import CheckpointError
-from s2v_core.media.audio import SAMPLE_RATE
+from s2v_core.rates import FPS, SAMPLE_RATE
 
-FPS = 25
 FRAMES, STEPS = 5, 20  # of one window: 0.2 s of video, and of speech at 100 Hz
 SHIFT = 15  # frames, the largest offset looked for
 BORDER = 110 / 127.5 - 1  # the authors' grey around a face

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 from torchaudio.transforms import FrequencyMasking
 
-from s2v_core.media.audio import SAMPLE_RATE
+from s2v_core.rates import SAMPLE_RATE
 
 FFT, WINDOW, HOP, MELS = 512, 400, 160, 64  # 25 ms every 10 ms
 LOWEST, HIGHEST = 60.0, 7600.0  # Hz

@@ -13,6 +13,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError, ValidationError
 
 from s2v_core.media import audio
+from s2v_core.rates import SAMPLE_RATE
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def test_eight_visitors_at_once_each_get_their_own(server, speech, tmp_path):
 
     def visit(visitor: int) -> set[int]:
         path = tmp_path / f"{visitor}.wav"
-        audio.save(path, whole[: round(lengths[visitor] * audio.SAMPLE_RATE)])
+        audio.save(path, whole[: round(lengths[visitor] * SAMPLE_RATE)])
         own = Client(server, verbose=False, download_files=tmp_path / str(visitor))
         if visitor > 1:  # the endpoint that takes less time
             return {frames(own.predict(handle_file(path), api_name="/mix")[0])}

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, TimeoutError, expect
 
 from demo.tabs.study_answers import Answers
 from s2v_core.media import audio, video
-from s2v_core.media.audio import SAMPLE_RATE
+from s2v_core.rates import SAMPLE_RATE
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=120_000)  # the machine may be busy with a training

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from s2v_core import METHODS, cli_files
+from s2v_core import cli_files
 from s2v_core.cli_files import Job
 from s2v_core.errors import UserError
+from s2v_core.vocabulary import METHODS
 
 
 def touch(path: Path, seconds: int = 0) -> Path:

@@ -11,13 +11,15 @@ import pytest
 import torch
 
 import s2v_core
-from s2v_core.engine import Speech2Video, pick_precision, to_uint8
+from s2v_core.engine import Speech2Video, pick_precision
 from s2v_core.errors import AudioError, CheckpointError, FaceError
 from s2v_core.face.blink import lids
 from s2v_core.media import audio, video
+from s2v_core.media.pixels import to_uint8
 from s2v_core.methods import CHUNK
 from s2v_core.models import checkpoint
 from s2v_core.networks.motion_student import Motion, MotionConfig
+from s2v_core.rates import SAMPLE_RATE, frame_count
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "demo" / "examples"
@@ -36,7 +38,7 @@ def whole(model: Speech2Video, method: str, waveform: torch.Tensor) -> torch.Ten
 @pytest.mark.parametrize("method", s2v_core.METHODS)
 def test_a_frame_for_every_moment_of_the_speech(model, waveform, method) -> None:
     frames = whole(model, method, waveform)
-    assert frames.shape == (audio.frame_count(len(waveform), model.fps), 3, 128, 96)
+    assert frames.shape == (frame_count(len(waveform), model.fps), 3, 128, 96)
     assert frames.abs().max() <= 1
 
 
@@ -66,7 +68,7 @@ def test_a_file_in_pieces_is_the_waveform(model, waveform, method) -> None:
 @pytest.mark.parametrize("method", s2v_core.METHODS)
 def test_the_mouth_moves_with_speech_and_rests_in_silence(model, waveform, method) -> None:
     """A second of near silence on each side of the speech: the mouth must move less there."""
-    hush = 1e-4 * torch.randn(audio.SAMPLE_RATE, generator=torch.Generator().manual_seed(0))
+    hush = 1e-4 * torch.randn(SAMPLE_RATE, generator=torch.Generator().manual_seed(0))
     frames = whole(model, method, torch.cat([hush, waveform, hush]))
     mouth = frames[:, :, 78:112, 28:68]  # rows and columns of the crop around the lips
     change = mouth.diff(dim=0).abs().mean((1, 2, 3))
@@ -168,8 +170,8 @@ def test_memory_does_not_grow_with_the_speech(tmp_path, waveform) -> None:
     """Small networks, since what could grow is what lies between them. Kept frames would be 220 MB."""
     seconds = {"short": 10, "long": 60}
     for name, length in seconds.items():
-        repeats = -(-length * audio.SAMPLE_RATE // len(waveform))
-        audio.save(tmp_path / f"{name}.wav", waveform.repeat(repeats)[: length * audio.SAMPLE_RATE])
+        repeats = -(-length * SAMPLE_RATE // len(waveform))
+        audio.save(tmp_path / f"{name}.wav", waveform.repeat(repeats)[: length * SAMPLE_RATE])
     command = [sys.executable, "-c", MEMORY, *(str(tmp_path / f"{name}.wav") for name in seconds)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     (n_short, short), (n_long, long) = (map(int, line.split()) for line in done.stdout.splitlines())
@@ -194,7 +196,7 @@ def test_a_head_is_held_as_it_is_told(model, waveform) -> None:
 @pytest.mark.parametrize("method", s2v_core.METHODS)
 def test_frames_in_bfloat16_look_like_those_in_float32(model, waveform, method) -> None:
     half = s2v_core.load(ROOT / "checkpoints" / "avatars", "cpu", "bfloat16")
-    short = waveform[: audio.SAMPLE_RATE // 2]
+    short = waveform[: SAMPLE_RATE // 2]
     difference = whole(half, method, short) - whole(model, method, short)
     assert 0 < difference.square().mean() < 4e-5  # 50 dB
 

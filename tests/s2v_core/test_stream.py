@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import s2v_core
 from s2v_core import stream
 from s2v_core.media import audio
+from s2v_core.rates import frame_count
 from s2v_core.stream import Stream
 from s2v_core.streaming.sliding import Sliding
 
@@ -64,7 +65,7 @@ def live(stream: Stream, pieces: list[torch.Tensor]) -> list[torch.Tensor]:
 def test_every_frame_comes_once_and_in_order(sizes):
     speech = torch.arange(float(sum(sizes))) / 1e5
     shown = torch.cat(live(fake_stream()[0], speech.split(sizes)))[:, 0]
-    n_frames = audio.frame_count(len(speech), 25)
+    n_frames = frame_count(len(speech), 25)
     silence = torch.zeros(1280)
     whole = torch.cat([speech, silence]).unfold(0, 1280, 640)[:n_frames].mean(1)
     torch.testing.assert_close(shown, whole)

@@ -8,10 +8,11 @@ import pytest
 import soundfile
 import torch
 
+from s2v_core.media.pixels import from_uint8
 from s2v_core.models import checkpoint
 from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
 from training.check import COMPLAINTS, complaints, examine, face_share, loudness, main, movement
-from training.data.clips import Clips, pixels
+from training.data.clips import Clips
 from training.prepare import prepare
 
 ACTORS = {"2003": 4, "2009": 2, "2301": 2}  # good clips
@@ -176,8 +177,8 @@ def test_movement_in_closed_form():
     """Half of the pixels jump between two levels, 40 apart: 20 from their mean, 0 for the rest."""
     frames = np.full((10, 8, 6, 3), 100, np.uint8)
     frames[::2, :4] += 40
-    assert movement(pixels(frames)) == pytest.approx(20 / 2**0.5, abs=1e-3)
-    assert movement(pixels(frames[::2])) == pytest.approx(0, abs=1e-3)
+    assert movement(from_uint8(frames)) == pytest.approx(20 / 2**0.5, abs=1e-3)
+    assert movement(from_uint8(frames[::2])) == pytest.approx(0, abs=1e-3)
 
 
 def test_complaints_name_the_worst_first_and_leave_the_rest_in_peace():
@@ -194,4 +195,4 @@ def test_complaints_name_the_worst_first_and_leave_the_rest_in_peace():
 
 def test_noise_is_no_face():
     noise = np.random.default_rng(0).integers(0, 256, (12, 128, 96, 3), np.uint8)
-    assert face_share(pixels(noise)) == 0
+    assert face_share(from_uint8(noise)) == 0

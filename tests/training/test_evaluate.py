@@ -12,9 +12,9 @@ import torch
 
 from s2v_core.errors import UserError
 from s2v_core.networks.syncnet import SyncScore
+from s2v_core.vocabulary import EMOTION_CODES
 from training import evaluate
 from training.data.clips import Clips
-from training.data.corpora import EMOTIONS
 from training.data.shards import Row
 from training.evaluate import (
     COLUMNS,
@@ -155,7 +155,7 @@ SEXES = dict(zip(ACTORS, ("Male", "Male", "Female", "Male"), strict=True))
 @pytest.mark.parametrize(("offset", "in_step"), [(0, 1), (-1, 1), (2, 0)])
 def test_the_jury_counts_what_is_right(offset, in_step) -> None:
     syncnet = type("Sync", (), {"score": lambda self, frames, speech: SyncScore(offset, 3.5, 1.0)})
-    sad = Says(EMOTIONS.index("SAD"), len(EMOTIONS))
+    sad = Says(EMOTION_CODES.index("SAD"), len(EMOTION_CODES))
     jury = Jury(ACTORS, SEXES, Says(2, 4), sad, Gap(), syncnet())
     frames = torch.linspace(-1, 1, 12)[:, None, None, None].expand(-1, 3, 8, 6)
     speech = torch.zeros(12 * 640)

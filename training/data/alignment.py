@@ -19,10 +19,9 @@ from torch import Tensor
 from s2v_core.errors import AudioError
 from s2v_core.face import landmarks as face
 from s2v_core.media import audio
+from s2v_core.rates import FPS, FRAME_SAMPLES, SAMPLE_RATE
 from training.data.corpora import Clip
 
-FPS = 25
-HOP = audio.SAMPLE_RATE // FPS  # 640 samples a frame, exactly
 SMOOTHING = {
     "exact": 1,
     "network": 7,
@@ -63,18 +62,18 @@ def align(clip: Clip, net: face.LandmarkNet | None) -> Aligned:
     """Return ``clip`` made ready; ``net`` finds the faces of clips without landmarks of their own."""
     _check_files(clip)
     picture, speech = _together(clip.video) if clip.audio == clip.video else _apart(clip)
-    shown, heard = len(picture.frames) / FPS, len(speech) / audio.SAMPLE_RATE
+    shown, heard = len(picture.frames) / FPS, len(speech) / SAMPLE_RATE
     if abs(heard - shown) > MAX_MISMATCH:
         detail = f"{heard:.2f} s of sound for {shown:.2f} s of picture"
         raise UnusableError("sound and picture differ in length", detail)
     points = find_points(picture.frames, clip.landmarks, net)
-    n = min(len(picture.frames), len(speech) // HOP)
+    n = min(len(picture.frames), len(speech) // FRAME_SAMPLES)
     crops, moved = zip(
         *(_straight(*pair) for pair in zip(picture.frames[:n], points[:n], strict=True)),
         strict=True,
     )
-    samples = (speech[: n * HOP].numpy() * 32767).round().astype(np.int16)
-    return Aligned(np.stack(crops), samples.reshape(n, HOP), np.stack(moved), picture.fps)
+    samples = (speech[: n * FRAME_SAMPLES].numpy() * 32767).round().astype(np.int16)
+    return Aligned(np.stack(crops), samples.reshape(n, FRAME_SAMPLES), np.stack(moved), picture.fps)
 
 
 def _check_files(clip: Clip) -> None:

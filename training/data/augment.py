@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchaudio import functional as AF
 
-from s2v_core.media.audio import SAMPLE_RATE
+from s2v_core.rates import SAMPLE_RATE
 
 CODECS = (("OGG", "OPUS"), ("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III"))
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from s2v_core.errors import UserError
 from s2v_core.face import landmarks as face
+from s2v_core.media.pixels import from_uint8
 from training.data import shards
 from training.data.shards import Row, read_rows
 
@@ -66,7 +67,7 @@ class Clips:
 
     def frames(self, index: int, which: slice | np.ndarray | int = slice(None)) -> Tensor:
         """Return a clip's frames (N, 3, H, W) in [-1, 1], or those that ``which`` picks."""
-        return pixels(self._mapped(index, "frames")[which])
+        return from_uint8(self._mapped(index, "frames")[which])
 
     def _mapped(self, index: int, kind: str) -> np.ndarray:
         """Return a clip's share of its shard, by a memory map that is closed when nothing uses it."""
@@ -78,8 +79,3 @@ class Clips:
     def actors(self) -> tuple[str, ...]:
         """The actors of these clips, sorted; a clip's identity class is its actor's place here."""
         return tuple(sorted({row.actor for row in self.rows}))
-
-
-def pixels(frames: np.ndarray) -> Tensor:
-    """Return frames (..., H, W, 3) uint8 as (..., 3, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(np.array(frames)).movedim(-1, -3).float().div_(127.5).sub_(1)

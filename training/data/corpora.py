@@ -15,11 +15,11 @@ from operator import attrgetter
 from pathlib import Path
 
 from s2v_core.errors import UserError
+from s2v_core.vocabulary import EMOTION_CODES
 from training.data import splits
 
-EMOTIONS = ("ANG", "DIS", "FEA", "HAP", "NEU", "SAD")
 LEVELS = ("LO", "MD", "HI", "XX")  # how strongly it is acted; XX: not said
-CREMA_D_NAME = re.compile(rf"(\d+)_([A-Z0-9]+)_({'|'.join(EMOTIONS)})_({'|'.join(LEVELS)})")
+CREMA_D_NAME = re.compile(rf"(\d+)_([A-Z0-9]+)_({'|'.join(EMOTION_CODES)})_({'|'.join(LEVELS)})")
 # The ten test actors of the SDFA authors' CREMA-D list (facts: diffused-heads' file list).
 UNOBSERVED_CREMA_D = (
     "1015",

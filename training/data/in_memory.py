@@ -11,8 +11,10 @@ from torch import Tensor
 
 from s2v_core.errors import UserError
 from s2v_core.face import landmarks as face
-from training.data.alignment import FPS, HOP, Aligned, UnusableError, align
-from training.data.clips import Clips, pixels
+from s2v_core.media.pixels import from_uint8
+from s2v_core.rates import FPS, FRAME_SAMPLES
+from training.data.alignment import Aligned, UnusableError, align
+from training.data.clips import Clips
 from training.data.corpora import Clip
 from training.data.shards import Row
 from training.prepare import load_landmarks
@@ -43,7 +45,7 @@ class HeldClips(Clips):
 
     def frames(self, index: int, which: slice | np.ndarray | int = slice(None)) -> Tensor:
         """Return a clip's frames (N, 3, H, W) in [-1, 1], or those that ``which`` picks."""
-        return pixels(self.held[index].frames[which])
+        return from_uint8(self.held[index].frames[which])
 
 
 def read(path: Path, landmarks: Path) -> Aligned:
@@ -62,7 +64,7 @@ def read(path: Path, landmarks: Path) -> Aligned:
 def noise(frames: int, height: int, width: int, dice: np.random.Generator) -> Aligned:
     """Return a clip of ``frames`` frames of noise, for measuring what a step costs."""
     pictures = dice.integers(0, 256, (frames, height, width, 3), np.uint8)
-    speech = dice.normal(0, 3000, (frames, HOP)).astype(np.int16)
+    speech = dice.normal(0, 3000, (frames, FRAME_SAMPLES)).astype(np.int16)
     points = np.vstack([face.TEMPLATE, dice.uniform(20, 60, (8, 2))])
     moved = points + dice.normal(0, 2, (frames, 13, 2))
     return Aligned(pictures, speech, moved.astype(np.float32), FPS)

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from s2v_core.engine import to_uint8
+from s2v_core.media.pixels import to_uint8
 from training.data.clips import Clips
 
 COLUMNS = 10

@@ -16,8 +16,9 @@ from playwright.sync_api import Page, expect
 import s2v_core
 from demo import gpu, widgets
 from demo.tabs import live
-from s2v_core.engine import to_pictures
 from s2v_core.media import audio
+from s2v_core.media.pixels import to_pictures
+from s2v_core.rates import frame_count
 
 expect.set_options(timeout=120_000)  # the machine may be busy with a training
 
@@ -82,7 +83,7 @@ def test_the_strips_hold_the_frames_of_a_stream(stage, model, voice, size, monke
     expected = [*map(stream.feed, heard), stream.finish()]
     assert [reply["frames"] for reply in replies] == list(map(len, expected))
     shown = [picture for reply in replies for picture in pictures(reply)]
-    assert len(shown) == audio.frame_count(len(voice), 25)
+    assert len(shown) == frame_count(len(voice), 25)
     for ours, theirs in zip(shown, to_pictures(torch.cat(expected), label=True), strict=True):
         assert cv2.PSNR(ours, theirs) > 32  # of a JPEG
 

@@ -14,6 +14,7 @@ from s2v_core.analysis import mixing
 from s2v_core.analysis.speakers import Observed
 from s2v_core.media import audio, video
 from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
+from s2v_core.rates import frame_count
 
 SAD = EXAMPLES / "sad_woman_german.wav"
 
@@ -52,7 +53,7 @@ def test_a_voice_is_the_words_own_an_example_or_a_file(mixer, words, monkeypatch
 
 def test_three_sources_make_one_video(mixer, tmp_path, bar):
     path, note = mixer.mix(tmp_path, str(SAD), "2008", "2015 HAP", 0.5, bar)
-    assert video.probe(path).n_frames == audio.frame_count(len(audio.load(SAD)), 25)
+    assert video.probe(path).n_frames == frame_count(len(audio.load(SAD)), 25)
     assert "50% of the emotion" in note
     assert bar.seen[-1][0] == "Mixing" and bar.seen[-1][1] == bar.seen[-1][2]
 
@@ -86,4 +87,4 @@ def test_syncnets_curve_follows_the_video_where_there_is_a_syncnet(model, tmp_pa
     small = SyncNetConfig(size=112, lips=(4,) * 6, voice=(4,) * 6, feature=8)
     ear = Ear(model, Observed.of(model), SyncNet(small).eval())
     curve = ear.listen(tmp_path, str(SAD))[1].axes[3].lines[0]
-    assert len(curve.get_xdata()) == audio.frame_count(len(audio.load(SAD)), 25) - 5
+    assert len(curve.get_xdata()) == frame_count(len(audio.load(SAD)), 25) - 5

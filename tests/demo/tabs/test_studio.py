@@ -14,11 +14,11 @@ from demo import page, runs, widgets
 from demo.runs import Jobs
 from demo.tabs import studio
 from demo.tabs.studio import NAMES, PANELS, Panel, Studio, lines
-from s2v_core import METHODS
 from s2v_core.analysis import reference
 from s2v_core.errors import FaceError
 from s2v_core.media import video
 from s2v_core.networks.syncnet import SyncScore
+from s2v_core.vocabulary import METHODS
 
 
 def generate(model, speech, reference, bar, film=None, visits=None, visitor=None):

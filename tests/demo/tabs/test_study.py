@@ -16,8 +16,8 @@ from demo.tabs import study
 from demo.tabs.study import Question, Sitting, Study, Videos, draw
 from demo.tabs.study_answers import EMOTION, NATURAL, Answer, Answers, preferred, recognised
 from demo.widgets import EXAMPLES
-from s2v_core import METHODS
 from s2v_core.media import video
+from s2v_core.vocabulary import METHODS
 
 CLIPS = sorted(path.stem for path in EXAMPLES.glob("*.wav"))
 

@@ -13,6 +13,7 @@ from s2v_core.analysis import mixing
 from s2v_core.analysis.speakers import Observed
 from s2v_core.engine import Speech2Video
 from s2v_core.media import audio, video
+from s2v_core.rates import frame_count
 
 EXAMPLES = Path(__file__).parents[3] / "demo" / "examples"
 
@@ -90,6 +91,6 @@ def test_a_mixed_file_is_as_long_as_its_words_and_labelled(
 ) -> None:
     path = tmp_path / "mix.mp4"
     n = mixing.write(model, path, words, observed.emotion("SAD"), observed.face("2008"))
-    assert video.probe(path).n_frames == n == audio.frame_count(len(words), model.fps)
+    assert video.probe(path).n_frames == n == frame_count(len(words), model.fps)
     corner = next(iter(video.read(path)))[-6:, 4:30]
     assert corner.max() > 200 > 80 > corner.min()  # white letters on a darkened ground

@@ -15,6 +15,7 @@ from s2v_core.analysis.speakers import Observed, Remembered
 from s2v_core.errors import CheckpointError, UserError
 from s2v_core.media import audio
 from s2v_core.networks.students import Students, StudentsConfig, unit
+from s2v_core.rates import SAMPLE_RATE
 
 ROOT = Path(__file__).parents[3]
 CLIPS = [
@@ -102,7 +103,7 @@ def test_the_shipped_list_is_in_the_memorys_order(model) -> None:
 def test_an_observed_voice_finds_its_emotion_all_along(model) -> None:
     waveform = audio.load(ROOT / "demo" / "examples" / "sad_woman_german.wav")
     times, emotions = explain.emotions(model, Observed.of(model), waveform)
-    assert times[0] == pytest.approx(0.5) and times[-1] < len(waveform) / audio.SAMPLE_RATE - 0.4
+    assert times[0] == pytest.approx(0.5) and times[-1] < len(waveform) / SAMPLE_RATE - 0.4
     assert all(len(values) == len(times) for values in emotions.values())
     assert {max(emotions, key=lambda e: emotions[e][i]) for i in range(len(times))} == {"SAD"}
 

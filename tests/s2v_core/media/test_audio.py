@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import struct
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2v_core.errors import AudioError, MicrophoneError, OutputError
+from s2v_core.errors import AudioError, OutputError
 from s2v_core.media import audio
+from s2v_core.rates import frame_count, sample_count
 
 EDGE = 400  # samples at either end that a resampler may bend
 
@@ -242,7 +242,7 @@ def test_check_calls_the_waveform_by_its_name():
 
 @given(n_samples=st.integers(0, 10**12), fps=st.integers(1, 240))
 def test_frame_count_is_the_nearest_whole_number(n_samples, fps):
-    frames = audio.frame_count(n_samples, fps)
+    frames = frame_count(n_samples, fps)
     assert isinstance(frames, int)
     assert frames >= 1
     # |frames - n/16000*fps| <= 1/2, in whole numbers
@@ -251,13 +251,13 @@ def test_frame_count_is_the_nearest_whole_number(n_samples, fps):
 
 @given(n_frames=st.integers(1, 10**9), fps=st.integers(1, 240))
 def test_as_many_samples_as_frames_last_give_those_frames(n_frames, fps):
-    assert audio.frame_count(audio.sample_count(n_frames, fps), fps) == n_frames
+    assert frame_count(sample_count(n_frames, fps), fps) == n_frames
 
 
 def test_frame_count_of_known_lengths():
-    assert audio.frame_count(16_000, 25) == 25
-    assert audio.frame_count(16_000 * 3600, 30) == 108_000
-    assert audio.frame_count(1, 25) == 1
+    assert frame_count(16_000, 25) == 25
+    assert frame_count(16_000 * 3600, 30) == 108_000
+    assert frame_count(1, 25) == 1
 
 
 def test_saved_speech_loads_again(tmp_path, tone):
@@ -283,87 +283,3 @@ def test_save_refuses_a_target_that_cannot_be_written(tmp_path, tone):
         with pytest.raises(OutputError, match="cannot be written"):
             audio.save(target, speech)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-FAKE_MICROPHONE = """
-import numpy
-
-class PortAudioError(Exception):
-    pass
-
-def query_devices(kind):
-    assert kind == "input"
-    return {"default_samplerate": 48000.0}
-
-def rec(frames, samplerate, channels, dtype, blocking):
-    assert blocking
-    times = numpy.arange(frames) / samplerate
-    wave = 0.5 * numpy.sin(2 * numpy.pi * 440 * times)
-    return numpy.stack([wave] * channels, axis=1).astype(dtype)
-"""
-
-
-@pytest.fixture
-def microphone(tmp_path, monkeypatch):
-    """Put a module named sounddevice, with the source given, before the real one."""
-
-    def plug_in(source: str) -> None:
-        (tmp_path / "sounddevice.py").write_text(source)
-        monkeypatch.syspath_prepend(tmp_path)
-        monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
-
-    yield plug_in
-    sys.modules.pop("sounddevice", None)
-
-
-def test_a_recording_is_converted_from_the_device_rate(microphone):
-    microphone(FAKE_MICROPHONE)
-    assert_is_tone(audio.record(1.5), seconds=1.5)
-
-
-def test_recording_without_portaudio_says_what_to_install(microphone):
-    microphone("raise OSError('PortAudio library not found')")
-    with pytest.raises(MicrophoneError, match="apt install libportaudio2"):
-        audio.record(1)
-
-
-def test_recording_without_a_device_says_so(microphone):
-    broken = "\ndef query_devices(kind):\n    raise PortAudioError('Error querying device -1')\n"
-    microphone(FAKE_MICROPHONE + broken)
-    with pytest.raises(MicrophoneError, match="no microphone"):
-        audio.record(1)
-
-
-FAKE_STREAM = """
-
-class InputStream:
-    def __init__(self, samplerate, channels, dtype, blocksize, latency, callback):
-        times = numpy.arange(2 * samplerate) / samplerate
-        wave = 0.5 * numpy.sin(2 * numpy.pi * 440 * times).astype(dtype)[:, None]
-        self.blocks = [wave[i : i + blocksize] for i in range(0, len(wave), blocksize)]
-        self.callback = callback
-
-    def __enter__(self):
-        for block in self.blocks:
-            self.callback(block, len(block), None, None)
-
-    def __exit__(self, *error):
-        self.blocks = None
-"""
-
-
-def test_what_a_live_microphone_hears_comes_at_16_khz(microphone):
-    microphone(FAKE_MICROPHONE + FAKE_STREAM)
-    pieces = audio.listen(25)
-    heard = next(pieces)  # all that waited since it was opened
-    assert abs(len(heard) - 32_000) < 100
-    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(len(heard)) / 16_000)
-    assert np.abs(heard.numpy() - expected)[EDGE:].max() < 0.02
-    pieces.close()
-
-
-def test_listening_without_a_device_says_so(microphone):
-    broken = "\ndef query_devices(kind):\n    raise PortAudioError('Error querying device -1')\n"
-    microphone(FAKE_MICROPHONE + broken)
-    with pytest.raises(MicrophoneError, match="no microphone"):
-        next(audio.listen(25))

@@ -15,6 +15,7 @@ from torchaudio.functional import resample
 
 from s2v_core.errors import AudioError
 from s2v_core.media import audio, decode
+from s2v_core.media.resample import resampled
 
 RATES = (8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000)
 SUBTYPES = ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
@@ -29,7 +30,7 @@ SUFFIXES = ("mp3", "ogg", "opus", "flac", "m4a", "webm", "mp4", "mkv")
 @pytest.mark.parametrize("size", [1_000, 200_000])  # many blocks a piece, and many pieces
 def test_resampled_pieces_are_the_whole(rate, size):
     waveform = torch.randn(3 * rate // 2, generator=torch.Generator().manual_seed(0))
-    pieces = list(decode.resampled(waveform.split(size), rate, 5_000))
+    pieces = list(resampled(waveform.split(size), rate, 5_000))
     assert len(pieces) > 1 or size > len(waveform)
     whole = resample(waveform, rate, 16_000) if rate != 16_000 else waveform
     torch.testing.assert_close(torch.cat(pieces), whole, atol=1e-5, rtol=0)

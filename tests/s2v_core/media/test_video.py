@@ -10,6 +10,7 @@ import torch
 
 from s2v_core.errors import OutputError, UserError
 from s2v_core.media import audio, video
+from s2v_core.media.pixels import draw_label
 
 H, W = 128, 96
 
@@ -231,7 +232,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, speech):
 @pytest.mark.parametrize("scale", [1, 2])
 def test_the_label_stands_out_in_the_lower_left_corner_only(level, scale):
     frame = np.full((H * scale, W * scale, 3), level, np.uint8)
-    marked = video.draw_label(frame)
+    marked = draw_label(frame)
     assert (frame == level).all()  # the caller's frame is left alone
     assert marked.shape == frame.shape
     assert marked.dtype == np.uint8

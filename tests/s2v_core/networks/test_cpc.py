@@ -8,10 +8,8 @@ import torch
 
 from s2v_core.networks.cpc import (
     CPC,
-    HOP,
     KERNELS,
     PADDINGS,
-    STEPS_PER_SECOND,
     STRIDES,
     ChannelNorm,
     CPCConfig,
@@ -21,6 +19,7 @@ from s2v_core.networks.cpc import (
     summarise,
     summarise_pieces,
 )
+from s2v_core.rates import HOP, STEPS_PER_SECOND
 
 SMALL = CPCConfig(channels=(8,) * 5, context=6)
 EARLIEST, LATEST = -153, 311  # samples, from 160 t, of the first and last that z_t hears

@@ -10,7 +10,7 @@ import torch
 from torchaudio.transforms import MelSpectrogram
 
 from s2v_core.methods import StepsEar
-from s2v_core.networks.cpc import CPC, HOP, CPCConfig, Steps
+from s2v_core.networks.cpc import CPC, CPCConfig, Steps
 from s2v_core.networks.motion_student import (
     FAINTEST,
     FFT,
@@ -20,6 +20,7 @@ from s2v_core.networks.motion_student import (
     Motion,
     MotionConfig,
 )
+from s2v_core.rates import HOP
 
 SMALL = MotionConfig(latents=5, mels=8, step=6, width=7, before=4, after=2, members=2)
 

@@ -8,7 +8,8 @@ import torch
 
 from s2v_core.errors import UserError
 from s2v_core.face import landmarks as face
-from training.data.clips import Clips, pixels
+from s2v_core.media.pixels import from_uint8
+from training.data.clips import Clips
 
 
 def names(clips: Clips) -> list[str]:
@@ -75,7 +76,7 @@ def test_landmarks_that_do_not_follow_the_lids_are_told_of(clips, monkeypatch):
 def test_pixels_go_from_minus_one_to_one_channels_first():
     frames = np.array([[[[0, 51, 255]]]], np.uint8)  # (1, 1, 1, 3)
     expected = torch.tensor([-1, -0.6, 1]).view(1, 3, 1, 1)
-    torch.testing.assert_close(pixels(frames), expected)
+    torch.testing.assert_close(from_uint8(frames), expected)
 
 
 def test_a_clip_among_others_of_its_shard_is_read_alone(prepared_corpus):

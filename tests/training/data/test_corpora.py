@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from s2v_core.errors import UserError
-from training.data.corpora import CORPORA, EMOTIONS, GRID_NAME, UNOBSERVED_CREMA_D, Clip, read
+from s2v_core.vocabulary import EMOTION_CODES
+from training.data.corpora import CORPORA, GRID_NAME, UNOBSERVED_CREMA_D, Clip, read
 
 SENTENCES = ("IEO", "TIE", "IOM", "IWW", "TAI", "MTI", "IWL", "ITH", "DFA", "ITS", "TSI", "WSI")
 
@@ -28,7 +29,7 @@ def stems() -> list[str]:
         f"{actor}_{sentence}_{emotion}_{level}"
         for actor in range(1001, 1092)
         for sentence in SENTENCES
-        for emotion in EMOTIONS
+        for emotion in EMOTION_CODES
         for level in (("LO", "MD", "HI") if sentence == "IEO" and emotion != "NEU" else ("XX",))
     ]
 
