@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from s2v_core.errors import CheckpointError
-from s2v_core.face import landmarks as face
-from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet, Still
+from s2v_core.face.align import Still, align_still
+from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet
 from s2v_core.media import audio, video
 from s2v_core.media.audio import Speech
 from s2v_core.media.pixels import draw_label, to_pictures
@@ -120,7 +120,7 @@ class Speech2Video:
     def still(self, reference: str | Path | None) -> Still:
         """Return the aligned face of ``reference``, or of the model's own portrait."""
         picture = reference if reference is not None else self.portrait
-        return face.align_still(
+        return align_still(
             picture, self.networks["landmarks"].cpu(), self.config.height, self.config.width
         )
 
@@ -148,7 +148,7 @@ class Speech2Video:
 
         ``still`` is the aligned face that "sdfa" animates, turned as it is (by default the model's own);
         the other methods' heads are held as the face that the voice recalls was held on average, or,
-        by "speech2video", in ``pose (1, 2)`` (face.pose). To that method ``vectors``, mu (1, D_mu) and
+        by "speech2video", in ``pose (1, 2)`` (head_pose). To that method ``vectors``, mu (1, D_mu) and
         nu (1, D_nu), may be given in place of those that the voice recalls.
         """
         return self._drawn(self._method(method, still, pose, vectors), speech, Tensor.cpu)

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from s2v_core.face.align import Still
 from s2v_core.face.blink import lids
-from s2v_core.face.landmarks import Still
 from s2v_core.media import audio
 from s2v_core.networks.cpc import CPC, Listener, Steps, hear_pieces, summarise_pieces
 from s2v_core.networks.motion_student import Motion
@@ -182,7 +182,7 @@ class MotionEar:
     """What S_mot tells of every frame, and blinks, which nobody hears, if the composer draws them."""
 
     def __init__(self, motion: Motion, cpc: CPC, drawn: int) -> None:
-        """``drawn`` numbers of face.motion are wanted: those that ``motion`` tells, or one more."""
+        """``drawn`` numbers of face_motion are wanted: those that ``motion`` tells, or one more."""
         config = motion.config
         steps = Steps(partial(motion.hear, cpc), config.heard)
         self.windows = StepsEar(steps, config.before * config.hop, config.window, config.hop)

@@ -27,7 +27,8 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from s2v_core.errors import UserError
-from s2v_core.face import landmarks as face
+from s2v_core.face.align import HEIGHT, WIDTH
+from s2v_core.face.landmarks import detect
 from s2v_core.models import checkpoint
 from s2v_core.networks.syncnet import FRAMES, SyncNet, SyncNetConfig
 from s2v_core.rates import FPS
@@ -114,8 +115,8 @@ def face_share(frames: Tensor) -> float:
 
 def _in_place(picture: np.ndarray) -> bool:
     # Twice as large: the detector looks for faces of 60 pixels and more.
-    doubled = cv2.resize(picture, (2 * face.WIDTH, 2 * face.HEIGHT))
-    box = face.detect(doubled)
+    doubled = cv2.resize(picture, (2 * WIDTH, 2 * HEIGHT))
+    box = detect(doubled)
     return box is not None and _overlap(np.array(box) / 2, np.array(FACE_BOX)) >= IN_PLACE
 
 

@@ -33,8 +33,8 @@ from tqdm import tqdm
 import s2v_core
 from s2v_core.analysis import metrics
 from s2v_core.errors import UserError
-from s2v_core.face import landmarks as face
-from s2v_core.face.landmarks import Still
+from s2v_core.face.align import Still
+from s2v_core.face.motion import head_pose
 from s2v_core.media.pixels import to_uint8
 from s2v_core.models import checkpoint
 from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
@@ -212,7 +212,7 @@ class Comparison:
 
 def first_frame(clips: Clips, index: int) -> Still:
     """Return a clip's first frame as SDFA's still."""
-    return Still(to_uint8(clips.frames(index, slice(1)))[0], face.pose(clips.points(index)[0]))
+    return Still(to_uint8(clips.frames(index, slice(1)))[0], head_pose(clips.points(index)[0]))
 
 
 def mismatched(clips: Clips, index: int) -> int:

@@ -22,8 +22,15 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from s2v_core.errors import UserError
-from s2v_core.face import landmarks as face
-from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet
+from s2v_core.face.landmarks import (
+    PATCH,
+    LandmarkConfig,
+    LandmarkNet,
+    detect,
+    normalise,
+    patch_transform,
+)
+from s2v_core.face.points import POINTS
 from training.data import corpora
 from training.data.alignment import read_frames
 from training.data.corpora import Clip
@@ -52,13 +59,13 @@ def collect(clips: list[Clip], frames: int) -> tuple[np.ndarray, np.ndarray]:
     squares, points = [], []
     for clip in tqdm(clips, desc="faces", unit="clip"):
         video = read_frames(clip.video)
-        exact = np.load(clip.landmarks)["landmarks"][:, face.POINTS].astype(float)
+        exact = np.load(clip.landmarks)["landmarks"][:, POINTS].astype(float)
         for k in np.linspace(0, len(video) - 1, frames).astype(int):
-            box = face.detect(video[k])
+            box = detect(video[k])
             if box is None:
                 continue
-            matrix = face.patch_transform(box)
-            matrix[:, 2] += (SIDE - face.PATCH) / 2
+            matrix = patch_transform(box)
+            matrix[:, 2] += (SIDE - PATCH) / 2
             grey = cv2.cvtColor(video[k], cv2.COLOR_RGB2GRAY)
             squares.append(
                 cv2.warpAffine(
@@ -80,28 +87,26 @@ def vary(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return a patch (96, 96) uint8 cut under a random similarity and light, and its points (9, 2)."""
     matrix = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), rng.normal(0, 8), rng.uniform(0.85, 1.2))
-    matrix[:, 2] += rng.normal(0, 4, 2) - (SIDE - face.PATCH) / 2
-    patch = cv2.warpAffine(
-        square, matrix, (face.PATCH, face.PATCH), borderMode=cv2.BORDER_REPLICATE
-    )
+    matrix[:, 2] += rng.normal(0, 4, 2) - (SIDE - PATCH) / 2
+    patch = cv2.warpAffine(square, matrix, (PATCH, PATCH), borderMode=cv2.BORDER_REPLICATE)
     points = points @ matrix[:, :2].T + matrix[:, 2]
     if rng.random() < 0.5:
         patch, points = patch[:, ::-1], mirrored(points)
     patch = patch.astype(np.float32)
-    across, down = np.meshgrid(np.linspace(-1, 1, face.PATCH), np.linspace(-1, 1, face.PATCH))
+    across, down = np.meshgrid(np.linspace(-1, 1, PATCH), np.linspace(-1, 1, PATCH))
     patch += rng.normal(0, 25) * across + rng.normal(0, 25) * down  # light from one side
     patch = 255 * (np.clip(patch, 0, 255) / 255) ** np.exp(rng.normal(0, 0.4))
     patch = cv2.GaussianBlur(patch, (0, 0), rng.uniform(0.3, 2.0)) * rng.uniform(0.6, 1.3)
     patch += rng.normal(0, rng.uniform(0, 12), patch.shape)
     if rng.random() < 0.3:
-        x, y = rng.integers(0, face.PATCH - 20, 2)
+        x, y = rng.integers(0, PATCH - 20, 2)
         patch[y : y + rng.integers(8, 30), x : x + rng.integers(8, 30)] = rng.uniform(0, 255)
     return np.clip(patch, 0, 255).astype(np.uint8), points
 
 
 def mirrored(points: np.ndarray) -> np.ndarray:
     """Return ``points (9, 2)`` of the mirror image: x turned and left and right exchanged."""
-    flipped = points * [-1, 1] + [face.PATCH - 1, 0]
+    flipped = points * [-1, 1] + [PATCH - 1, 0]
     return flipped[[0, 4, 3, 2, 1, 6, 5, 7, 8]]
 
 
@@ -125,7 +130,7 @@ class LandmarkTrainer:
         """Return patches (B, 1, 96, 96) and points (B, 9, 2), both in [-1, 1]."""
         items = [self._item(rng) for rng in dice(self.accelerator, self.schedule, step)]
         patches, points = (np.stack(column) for column in zip(*items, strict=True))
-        return face.normalise(patches), torch.from_numpy(points).float() / 48 - 1
+        return normalise(patches), torch.from_numpy(points).float() / 48 - 1
 
     def _item(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         index = rng.integers(len(self.squares))
@@ -165,12 +170,12 @@ def main(args: argparse.Namespace) -> None:
     corpus = Path(config.corpus)
     unseen = usable(corpus, args.data, "unobserved")[::4] or usable(corpus, args.data, "test")
     squares, points = collect(unseen, 2)
-    inner = slice((SIDE - face.PATCH) // 2, (SIDE + face.PATCH) // 2)
+    inner = slice((SIDE - PATCH) // 2, (SIDE + PATCH) // 2)
     with torch.inference_mode():
-        guess = (network(face.normalise(squares[:, inner, inner])).numpy() + 1) * face.PATCH / 2
-    error = np.abs(guess + (SIDE - face.PATCH) / 2 - points).mean()
+        guess = (network(normalise(squares[:, inner, inner])).numpy() + 1) * PATCH / 2
+    error = np.abs(guess + (SIDE - PATCH) / 2 - points).mean()
     accelerator.print(
-        f"landmarks: {error:.2f} of {face.PATCH} pixels off, on average, on clips never seen"
+        f"landmarks: {error:.2f} of {PATCH} pixels off, on average, on clips never seen"
     )
 
 

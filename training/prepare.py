@@ -33,11 +33,13 @@ import torch
 from tqdm import tqdm
 
 from s2v_core.errors import CheckpointError, UserError
-from s2v_core.face import landmarks as face
+from s2v_core.face.align import HEIGHT, WIDTH
+from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet
+from s2v_core.face.points import LIDS, POINTS
 from s2v_core.models import checkpoint
 from s2v_core.rates import FPS, FRAME_SAMPLES
 from training.data import corpora, shards
-from training.data.alignment import UnusableError, align
+from training.data.alignment import UnusableError, align_clip
 from training.data.corpora import CORPORA, Clip
 
 # What a shard's own table says of each clip; those with a reason are left out.
@@ -51,10 +53,10 @@ class Work(NamedTuple):
     clips: list[Clip]
 
 
-def load_landmarks(weights: Path) -> face.LandmarkNet:
+def load_landmarks(weights: Path) -> LandmarkNet:
     """Return the landmark network; UserError when it is missing."""
     try:
-        return checkpoint.load_network(weights, face.LandmarkNet, face.LandmarkConfig)
+        return checkpoint.load_network(weights, LandmarkNet, LandmarkConfig)
     except CheckpointError as error:
         raise UserError(f"A corpus without landmarks needs --landmarks: {error}") from None
 
@@ -105,14 +107,12 @@ def _known(clip: Clip) -> dict[str, Any]:
     return {key: getattr(clip, key) for key in shards.COLUMNS if hasattr(clip, key)}
 
 
-def _record(
-    clip: Clip, name: str, shard: shards.Shard, net: face.LandmarkNet | None
-) -> dict[str, Any]:
+def _record(clip: Clip, name: str, shard: shards.Shard, net: LandmarkNet | None) -> dict[str, Any]:
     """Add ``clip`` to ``shard`` and return where it lies, or why it is left out."""
     began = time.perf_counter()
     record = _known(clip)
     try:
-        ready = align(clip, net)
+        ready = align_clip(clip, net)
     except UnusableError as error:
         record |= {"reason": error.reason, "detail": error.detail}
     else:
@@ -166,9 +166,7 @@ class Tally:
         """Return the figures of report.json; its gigabytes are those of the arrays."""
         n_clips = self.clips.total() + len(self.dropped)
         hours = self.frames / FPS / 3600
-        frame_bytes = (
-            face.HEIGHT * face.WIDTH * 3 + FRAME_SAMPLES * 2 + len(face.POINTS + face.LIDS) * 8
-        )
+        frame_bytes = HEIGHT * WIDTH * 3 + FRAME_SAMPLES * 2 + len(POINTS + LIDS) * 8
         return {
             "clips": n_clips,
             "kept": self.clips.total(),

@@ -72,7 +72,7 @@ class Batch(NamedTuple):
     """What one step sees."""
 
     windows: Tensor  # (B, F, W, D) speech at the frames
-    drawn: Tensor  # what the composer draws from: the same, or face.motion (B, F, motion)
+    drawn: Tensor  # what the composer draws from: the same, or face_motion (B, F, motion)
     elsewhere: Tensor  # (B, F, W, D) speech of the same clip at other times (t' of equation 6)
     mu: Tensor  # (B, D_mu)
     nu: Tensor  # (B, D_nu)

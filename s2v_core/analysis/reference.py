@@ -12,8 +12,9 @@ import torch
 
 from s2v_core.analysis import metrics
 from s2v_core.errors import FaceError, UserError
-from s2v_core.face import landmarks as face
-from s2v_core.face.landmarks import LandmarkNet
+from s2v_core.face.align import crop
+from s2v_core.face.landmarks import LandmarkNet, detect, locate
+from s2v_core.face.points import smooth_points
 from s2v_core.media.decode import CONTAINERS
 
 LONGEST = 30  # seconds; more is not read
@@ -41,9 +42,9 @@ def read(path: Path, net: LandmarkNet, fps: int, height: int, width: int) -> Tru
     left, top, side = _neighbourhood(_box(looks, path.name), *looks[0].shape[:2])
     cut = f"crop=w={side}*iw:h={side}*iw:x={left}*iw:y={top}*iw,scale={SIDE}:{SIDE}"
     frames = list(_decoded(path, f"fps={fps},{cut}"))
-    points = face.locate(frames, _box(frames[:: 1 + len(frames) // LOOKS], path.name), net)
-    points = face.smooth(points, SMOOTHING)
-    aligned = [face.crop(f, p, height, width) for f, p in zip(frames, points, strict=True)]
+    points = locate(frames, _box(frames[:: 1 + len(frames) // LOOKS], path.name), net)
+    points = smooth_points(points, SMOOTHING)
+    aligned = [crop(f, p, height, width) for f, p in zip(frames, points, strict=True)]
     return Truth(np.stack(aligned), frames[0])
 
 
@@ -55,7 +56,7 @@ def scores(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
 
 
 def _box(frames: Sequence[np.ndarray], name: str) -> tuple[float, ...]:
-    boxes = [box for box in map(face.detect, frames) if box is not None]
+    boxes = [box for box in map(detect, frames) if box is not None]
     if not boxes:
         raise FaceError(f"No face was found in {name}; give a video of one face, from the front.")
     return tuple(np.median(boxes, axis=0))

@@ -9,7 +9,7 @@ from torch import Tensor
 EVERY = 3.0  # seconds; people who talk blink about 20 times a minute, the corpus's faces 25 times
 AT = (0.2, 0.8)  # a blink's middle lies so far into its three seconds, by chance
 CLOSING, OPENING = 0.1, 0.15  # seconds that lids take to fall and to rise, as the corpus's do
-DEEPEST = -8.5  # of face.motion's last number, in the middle of a blink of the corpus
+DEEPEST = -8.5  # of face_motion's last number, in the middle of a blink of the corpus
 
 
 def lids(first: int, count: int, fps: int) -> Tensor:

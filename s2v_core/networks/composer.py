@@ -21,12 +21,12 @@ class ComposerConfig:
     fps: int = 25
     context: int = 256
     look: int = 0  # CPC steps heard before and after a frame's own; 0 is the paper's
-    motion: int = 0  # numbers of face.motion, drawn in place of c_t: 12, or 11 without the lids; 0 is the paper's
+    motion: int = 0  # numbers of face_motion, drawn in place of c_t: 12, or 11 without the lids; 0 is the paper's
     step: int = 64  # size of a CPC step's code
     speech: int = 256  # size of the frame's speech code
     mu: int = 2048
     nu: int = 4096
-    pose: int = 0  # 2: the identity maps know how the head is turned (face.pose); 0 is the paper's
+    pose: int = 0  # 2: the identity maps know how the head is turned (head_pose); 0 is the paper's
     channels: tuple[int, ...] = (1024, 512, 256, 128, 64)
     identity: tuple[int, ...] = (512, 512, 256, 128, 64)  # 4x3 to 64x48; four doublings (Fig. 2b)
     teacher: tuple[int, ...] = (512, 512, 256, 128, 64)  # pool5 to pool1 of the identity teacher
@@ -70,7 +70,7 @@ class IdentityBranch(nn.Module):
     def forward(self, nu: Tensor, pose: Tensor) -> list[Tensor]:
         """Return the identity maps: (B, C, H/32, W/32) first, each then doubled.
 
-        ``nu (B, D_nu)`` and ``pose (B, config.pose)``, see face.pose.
+        ``nu (B, D_nu)`` and ``pose (B, config.pose)``, see head_pose.
         """
         code = torch.cat([nu, pose], dim=1)
         maps = [self.start(code[:, :, None, None])]
@@ -98,7 +98,7 @@ class Composer(nn.Module):
     def frames(self, heard: Tensor, mu: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """Return frames (B, F, 3, H, W) in [-1, 1].
 
-        ``heard`` is the windows (B, F, W, D) of cpc.context_windows, or face.motion (B, F, motion) if the
+        ``heard`` is the windows (B, F, W, D) of cpc.context_windows, or face_motion (B, F, motion) if the
         composer draws that, ``mu (B, D_mu)`` the emotion and ``maps`` the clip's identity.
         """
         return self.draw(heard, mu, self.decoder.join(maps))

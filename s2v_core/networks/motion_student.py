@@ -28,7 +28,7 @@ class MotionConfig:
 
     latents: int  # size of CPC's z_t
     mels: int = 40  # bands of the spectrum that it hears beside z_t
-    motion: int = 11  # the first numbers of face.motion: all but the lids, which nobody hears
+    motion: int = 11  # the first numbers of face_motion: all but the lids, which nobody hears
     fps: int = 25
     before: int = 4  # frames heard before a frame's own
     after: int = 2  # and after it
@@ -130,7 +130,7 @@ class Motion(nn.Module):
 
         ``heard (B, hop * (before + n + after), heard)`` are the steps from ``before`` frames before the
         first of them to ``after`` frames after the last, 100 a second. The motion is the first numbers of
-        face.motion.
+        face_motion.
         """
         told = torch.stack([member(heard) for member in self.members])
         return told[..., :-1] * self.scale, told[..., -1]

@@ -38,7 +38,7 @@ class SDFAConfig:
     audio: int = 16  # channels of the first audio convolution; each next one has twice as many
     speech: int = 256  # size of the speech feature and of the GRU
     noise: int = 10
-    pose: int = 0  # 2: the decoder knows how the head is turned (face.pose); 0 is the published
+    pose: int = 0  # 2: the decoder knows how the head is turned (head_pose); 0 is the published
     noise_std: float = 0.6**0.5  # in training; the authors' inference uses 0.33
     channels: tuple[int, ...] = (1024, 512, 256, 128, 64)  # 4x3 to 64x48
 

@@ -74,7 +74,7 @@ class Students(nn.Module):
     def remember(self, emotions: Tensor, faces: Tensor, poses: Tensor) -> None:
         """Keep what was seen of M training clips for ``recollect``.
 
-        Their mu* (M, D_mu) and nu* (M, D_nu), and how the heads were turned (M, 2), see face.pose.
+        Their mu* (M, D_mu) and nu* (M, D_nu), and how the heads were turned (M, 2), see head_pose.
         """
         self.emotions, self.faces, self.poses = unit(emotions), unit(faces), poses
         self.config = replace(self.config, memory=len(faces))
@@ -119,7 +119,7 @@ class Students(nn.Module):
         return unit(F.softmax(self.near_faces(nu) / self.config.decide, dim=1) @ self.faces)
 
     def rest(self, nu: Tensor) -> Tensor:
-        """Return the pose (B, 2), see face.pose, about which the remembered faces nearest to ``nu`` moved.
+        """Return the pose (B, 2), see head_pose, about which the remembered faces nearest to ``nu`` moved.
 
         They turned to either side by chance, so it is straight ahead; how far they nodded differs from
         face to face, if only because a short nose is not where a long one is.

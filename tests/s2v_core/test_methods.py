@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from s2v_core.face import landmarks as face
 from s2v_core.face.blink import lids
+from s2v_core.face.motion import MOTION, SPOKEN
 from s2v_core.media import audio
 from s2v_core.methods import Animating, Composing, Ear, MotionEar, Noise
 from s2v_core.networks.composer import Composer, ComposerConfig
@@ -33,15 +33,15 @@ def codes_of(ear: Ear, pieces: list[torch.Tensor], n_frames: int) -> torch.Tenso
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("drawn", [face.HEARD, face.MOTION])
+@pytest.mark.parametrize("drawn", [SPOKEN, MOTION])
 @torch.inference_mode()
 def test_the_motion_that_is_heard_in_pieces_is_that_of_the_whole_clip(model, speech, sizes, drawn):
     motion, cpc = model.networks["motion"], model.networks["cpc"]
     codes = codes_of(MotionEar(motion, cpc, drawn), speech.split(sizes, dim=1), 31)
     whole = motion.tell(motion.padded(motion.hear(cpc, speech), 31))[0]
     assert codes.shape == (31, drawn)
-    torch.testing.assert_close(codes[:, : face.HEARD], whole, atol=1e-4, rtol=0)
-    assert torch.equal(codes[:, face.HEARD :], lids(0, 31, 25)[:, : drawn - face.HEARD])
+    torch.testing.assert_close(codes[:, :SPOKEN], whole, atol=1e-4, rtol=0)
+    assert torch.equal(codes[:, SPOKEN:], lids(0, 31, 25)[:, : drawn - SPOKEN])
 
 
 @pytest.mark.parametrize("sizes", SIZES)

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from s2v_core.face import landmarks as face
+from s2v_core.face.motion import MOTION
+from s2v_core.face.points import LIDS, MOUTH, POINTS
 from training import mesh
 from training.data.clips import Clips
 from training.data.shards import Row
@@ -65,8 +66,8 @@ def test_a_frame_without_a_face_has_the_points_of_the_one_before():
 
 
 def test_the_places_are_lips_and_lids():
-    assert len(mesh.PLACES) == len(face.MOUTH) + len(face.LIDS)
-    assert min(face.MOUTH) == len(face.POINTS + face.LIDS) - len(mesh.PLACES)
+    assert len(mesh.PLACES) == len(MOUTH) + len(LIDS)
+    assert min(MOUTH) == len(POINTS + LIDS) - len(mesh.PLACES)
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_lips_and_lids_are_put_in_place_and_the_crop_is_left_alone(data):
     np.testing.assert_allclose(after[0][:, 5:].mean((1, 2)), [65, 66], atol=0.2)
     np.testing.assert_allclose(after[1][:, 5:].mean((1, 2)), [25, 25, 26], atol=0.2)
     assert not list(mesh.undone(data))
-    assert Clips.read(data).motion(0, face.MOTION).shape == (2, 12)
+    assert Clips.read(data).motion(0, MOTION).shape == (2, 12)
 
 
 def test_without_mediapipe_it_says_how_to_run_it(data):

@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from s2v_core.errors import UserError
-from s2v_core.face import landmarks as face
+from s2v_core.face.motion import SPOKEN
 from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.motion_student import Motion, MotionConfig
 from training.engine.config import Schedule
@@ -63,16 +63,16 @@ def test_a_passage_holds_the_steps_of_its_frames(trainer, clips):
     steps, motion = trainer.batch(0)
     model = SETTINGS.model
     assert steps.shape == (3, (model.before + 8 + model.after) * model.hop, model.heard)
-    assert motion.shape == (3, 8, face.HEARD)
+    assert motion.shape == (3, 8, SPOKEN)
 
 
 def test_the_first_copy_is_the_clip_itself(trainer, clips):
     for index, copies in enumerate(trainer.copies):
-        assert torch.equal(copies[0].motion, clips.motion(index, face.HEARD))
+        assert torch.equal(copies[0].motion, clips.motion(index, SPOKEN))
 
 
 def test_the_scale_is_that_of_the_corpus(trainer, clips):
-    everything = torch.cat([clips.motion(i, face.HEARD) for i in range(len(clips))])
+    everything = torch.cat([clips.motion(i, SPOKEN) for i in range(len(clips))])
     torch.testing.assert_close(trainer.network.scale, everything.std(0))
 
 
@@ -95,7 +95,7 @@ def test_clips_shorter_than_a_passage_are_left_out(clips, cpc):
 
 def test_what_is_told_exactly_is_reliable(clips, cpc, monkeypatch):
     network = Motion(SETTINGS.model).eval()
-    shown = iter([clips.motion(i, face.HEARD) for i in range(len(clips))])
+    shown = iter([clips.motion(i, SPOKEN) for i in range(len(clips))])
     monkeypatch.setattr(network, "tell", lambda heard: 2 * next(shown)[None] + 1)
     found = reliability(network, clips, cpc)
     assert found.keys() == {"opening", "mouth", "turn", "nod"}

@@ -13,8 +13,9 @@ import soundfile
 import torch
 
 from s2v_core.errors import UserError
-from s2v_core.face import landmarks as face
+from s2v_core.face.align import TEMPLATE
 from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet
+from s2v_core.face.points import POINTS
 from s2v_core.media import video
 from s2v_core.models import checkpoint
 from training.data import shards
@@ -111,8 +112,8 @@ def test_lids_are_known_where_the_corpus_has_landmarks_and_no_number_elsewhere(o
     names = [row.name for row in clips.rows]
     for name in (*GOOD, FAST):
         points = clips.points(names.index(name))
-        assert np.isfinite(points[:, : len(face.POINTS)]).all()
-        assert (np.isnan(points[:, len(face.POINTS) :]) == (name == FAST)).all()
+        assert np.isfinite(points[:, : len(POINTS)]).all()
+        assert (np.isnan(points[:, len(POINTS) :]) == (name == FAST)).all()
 
 
 @pytest.mark.corpus
@@ -135,7 +136,7 @@ def test_the_stored_points_lie_on_the_template(out):
     clips = Clips.read(out)
     for place, row in enumerate(clips.rows):
         if row.name in GOOD:
-            distance = np.linalg.norm(clips.points(place)[:, :5] - face.TEMPLATE, axis=-1)
+            distance = np.linalg.norm(clips.points(place)[:, :5] - TEMPLATE, axis=-1)
             assert distance.mean() < 2.5
             mouth = clips.points(place)[:, 5:7].mean((0, 1))  # its corners, below the nose
             assert abs(mouth[0] - 48) < 5
@@ -147,11 +148,11 @@ def test_the_crops_show_what_the_points_say(out, corpus, sources):
     """Crop frames that OpenCV decodes by a least-squares fit of numpy's, and compare."""
     clips = Clips.read(out)
     place = [row.name for row in clips.rows].index(GOOD[0])
-    points = np.load(corpus / "landmarks" / f"{sources[0]}.npz")["landmarks"][:, face.POINTS[:5]]
+    points = np.load(corpus / "landmarks" / f"{sources[0]}.npz")["landmarks"][:, POINTS[:5]]
     frames = list(video.read(corpus / "VideoFlash" / f"{sources[0]}.flv"))
     for k in (0, len(frames) // 2, len(frames) - 1):
         rows = np.reshape([[[x, -y, 1, 0], [y, x, 0, 1]] for x, y in points[k]], (10, 4))
-        a, b, x, y = np.linalg.lstsq(rows.astype(float), face.TEMPLATE.ravel())[0]
+        a, b, x, y = np.linalg.lstsq(rows.astype(float), TEMPLATE.ravel())[0]
         back = np.linalg.inv([[a, -b, x], [b, a, y], [0, 0, 1]])[:2]
         middle = back @ [*np.mgrid[20:110:6, 20:76:6][::-1].reshape(2, -1), np.ones(150)]
         across, down = np.round(middle).astype(int)

@@ -17,7 +17,9 @@ import numpy as np
 from torch import Tensor
 
 from s2v_core.errors import AudioError
-from s2v_core.face import landmarks as face
+from s2v_core.face.align import TEMPLATE, crop, similarity
+from s2v_core.face.landmarks import LandmarkNet, detect_all, locate
+from s2v_core.face.points import LIDS, POINTS, smooth_points
 from s2v_core.media import audio
 from s2v_core.rates import FPS, FRAME_SAMPLES, SAMPLE_RATE
 from training.data.corpora import Clip
@@ -58,7 +60,7 @@ class Picture:
     seconds: float  # that the file's header promises; 0: it does not say
 
 
-def align(clip: Clip, net: face.LandmarkNet | None) -> Aligned:
+def align_clip(clip: Clip, net: LandmarkNet | None) -> Aligned:
     """Return ``clip`` made ready; ``net`` finds the faces of clips without landmarks of their own."""
     _check_files(clip)
     picture, speech = _together(clip.video) if clip.audio == clip.video else _apart(clip)
@@ -149,25 +151,23 @@ def _pictures(stream: bytes) -> np.ndarray:
     return pictures[:, head.end() :].reshape(n, height, width, 3)
 
 
-def find_points(
-    frames: np.ndarray, landmarks: Path | None, net: face.LandmarkNet | None
-) -> np.ndarray:
+def find_points(frames: np.ndarray, landmarks: Path | None, net: LandmarkNet | None) -> np.ndarray:
     """Return face.POINTS and LIDS (N, 13, 2) of every frame, from the corpus or by the network.
 
     The network does not look for the lids: these are not a number.
     """
     if landmarks is None:
-        points = face.locate(list(frames), find_face(frames), net)
-        smooth = face.smooth(points, SMOOTHING["network"])
-        return np.pad(smooth, ((0, 0), (0, len(face.LIDS)), (0, 0)), constant_values=np.nan)
+        points = locate(list(frames), find_face(frames), net)
+        smooth = smooth_points(points, SMOOTHING["network"])
+        return np.pad(smooth, ((0, 0), (0, len(LIDS)), (0, 0)), constant_values=np.nan)
     try:
-        points = np.load(landmarks)["landmarks"].astype(np.float32)[:, face.POINTS + face.LIDS]
+        points = np.load(landmarks)["landmarks"].astype(np.float32)[:, POINTS + LIDS]
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise UnusableError("the landmarks cannot be read", str(landmarks)) from error
     if len(points) != len(frames):
         detail = f"{len(points)} landmark rows for {len(frames)} frames"
         raise UnusableError("landmarks of another video", detail)
-    return face.smooth(points, SMOOTHING["exact"])
+    return smooth_points(points, SMOOTHING["exact"])
 
 
 def find_face(frames: np.ndarray) -> tuple[float, ...]:
@@ -176,7 +176,7 @@ def find_face(frames: np.ndarray) -> tuple[float, ...]:
     UnusableError when most of the frames looked at show none, or a second one beside the largest.
     """
     at = np.linspace(0, len(frames) - 1, LOOKS).round().astype(int)
-    seen = [face.detect_all(frames[k]) for k in at]
+    seen = [detect_all(frames[k]) for k in at]
     shown = [boxes[0] for boxes in seen if boxes]
     if 2 * len(shown) < LOOKS:
         raise UnusableError("no face", f"in {LOOKS - len(shown)} of {LOOKS} frames looked at")
@@ -188,6 +188,6 @@ def find_face(frames: np.ndarray) -> tuple[float, ...]:
 
 def _straight(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the aligned crop of a frame and where its points (13, 2) come to lie in it."""
-    matrix = face.similarity(points[: len(face.TEMPLATE)].astype(float), face.TEMPLATE)
+    matrix = similarity(points[: len(TEMPLATE)].astype(float), TEMPLATE)
     moved = points @ matrix[:, :2].T + matrix[:, 2]
-    return face.crop(frame, points), moved.astype(np.float32)
+    return crop(frame, points), moved.astype(np.float32)

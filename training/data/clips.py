@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from s2v_core.errors import UserError
-from s2v_core.face import landmarks as face
+from s2v_core.face.motion import SPOKEN, face_motion, head_pose
 from s2v_core.media.pixels import from_uint8
 from training.data import shards
 from training.data.shards import Row, read_rows
@@ -44,19 +44,19 @@ class Clips:
         return np.array(self._mapped(index, "points"))
 
     def pose(self, index: int) -> Tensor:
-        """Return how the head is turned in every frame of a clip (N, 2), see face.pose."""
-        return torch.from_numpy(face.pose(self.points(index)))
+        """Return how the head is turned in every frame of a clip (N, 2), see head_pose."""
+        return torch.from_numpy(head_pose(self.points(index)))
 
     def motion(self, index: int, numbers: int) -> Tensor:
-        """Return the first ``numbers`` of what moves in a clip's face (N, numbers), see face.motion.
+        """Return the first ``numbers`` of what moves in a clip's face (N, numbers), see face_motion.
 
         UserError when the landmarks do not follow the lids, and these are asked for.
         """
-        motion = torch.from_numpy(face.motion(self.points(index))[:, :numbers])
+        motion = torch.from_numpy(face_motion(self.points(index))[:, :numbers])
         if not motion.isfinite().all():
             raise UserError(
                 f"{self.root}: lips or lids of {self.rows[index].name} are not known; follow them with"
-                f" training.mesh, or set motion to {face.HEARD}, without lids. If the corpus has 68 landmarks"
+                f" training.mesh, or set motion to {SPOKEN}, without lids. If the corpus has 68 landmarks"
                 " of its own, delete this folder and prepare it anew."
             )
         return motion

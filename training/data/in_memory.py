@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from s2v_core.errors import UserError
-from s2v_core.face import landmarks as face
+from s2v_core.face.align import TEMPLATE
 from s2v_core.media.pixels import from_uint8
 from s2v_core.rates import FPS, FRAME_SAMPLES
-from training.data.alignment import Aligned, UnusableError, align
+from training.data.alignment import Aligned, UnusableError, align_clip
 from training.data.clips import Clips
 from training.data.corpora import Clip
 from training.data.shards import Row
@@ -55,7 +55,7 @@ def read(path: Path, landmarks: Path) -> Aligned:
     """
     clip = Clip(path.stem, path, path, None, actor="", sex="", sentence="", emotion="")
     try:
-        return align(clip, load_landmarks(landmarks))
+        return align_clip(clip, load_landmarks(landmarks))
     except UnusableError as error:
         why = f"{error.reason} ({error.detail})" if error.detail else error.reason
         raise UserError(f"{path} cannot be learnt from: {why}.") from None
@@ -65,6 +65,6 @@ def noise(frames: int, height: int, width: int, dice: np.random.Generator) -> Al
     """Return a clip of ``frames`` frames of noise, for measuring what a step costs."""
     pictures = dice.integers(0, 256, (frames, height, width, 3), np.uint8)
     speech = dice.normal(0, 3000, (frames, FRAME_SAMPLES)).astype(np.int16)
-    points = np.vstack([face.TEMPLATE, dice.uniform(20, 60, (8, 2))])
+    points = np.vstack([TEMPLATE, dice.uniform(20, 60, (8, 2))])
     moved = points + dice.normal(0, 2, (frames, 13, 2))
     return Aligned(pictures, speech, moved.astype(np.float32), FPS)

@@ -74,7 +74,7 @@ def similarity(fake: Tensor, real: Tensor, upper: float = 1.0, lower: float = 0.
 
 
 def motion(told: Tensor, shown: Tensor, scale: Tensor) -> Tensor:
-    """Mean absolute difference of ``told`` and ``shown (..., 11)``, face.motion, in units of ``scale (11,)``.
+    """Mean absolute difference of ``told`` and ``shown (..., 11)``, face_motion, in units of ``scale (11,)``.
 
     Not squared: of lips that are as likely shut as open the mean is ajar, the median one of the two.
     """

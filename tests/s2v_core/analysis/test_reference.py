@@ -10,7 +10,9 @@ import pytest
 
 from s2v_core.analysis import metrics, reference
 from s2v_core.errors import FaceError, UserError
-from s2v_core.face import landmarks as face
+from s2v_core.face.align import align_still, crop
+from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet
+from s2v_core.face.points import POINTS
 from s2v_core.media import video
 from s2v_core.models import checkpoint
 
@@ -18,9 +20,9 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
-def net() -> face.LandmarkNet:
+def net() -> LandmarkNet:
     folder = ROOT / "checkpoints" / "avatars" / "landmarks"
-    return checkpoint.load_network(folder, face.LandmarkNet, face.LandmarkConfig)
+    return checkpoint.load_network(folder, LandmarkNet, LandmarkConfig)
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +33,12 @@ def clip(corpus) -> Path:
 def test_the_crop_is_the_one_by_exact_landmarks(clip, corpus, net) -> None:
     """Against the crop that the corpus's own landmarks give: the same but for a pixel or two."""
     read = reference.read(clip, net, 25, 128, 96)
-    points = np.load(corpus / "landmarks" / f"{clip.stem}.npz")["landmarks"][:, face.POINTS]
+    points = np.load(corpus / "landmarks" / f"{clip.stem}.npz")["landmarks"][:, POINTS]
     frames = list(video.read(clip))
     rate = video.probe(clip).fps
     for at in (0, len(read.frames) // 2, len(read.frames) - 1):
         source = min(len(frames) - 1, round(at * rate / 25))
-        exact = face.crop(frames[source], points[source])
+        exact = crop(frames[source], points[source])
         apart = np.abs(read.frames[at].astype(int) - exact).mean()
         elsewhere = np.abs(np.roll(exact, 8, axis=0).astype(int) - exact).mean()
         assert apart < elsewhere / 2
@@ -45,7 +47,7 @@ def test_the_crop_is_the_one_by_exact_landmarks(clip, corpus, net) -> None:
 def test_the_first_frame_serves_as_a_still(clip, net, tmp_path) -> None:
     read = reference.read(clip, net, 25, 128, 96)
     cv2.imwrite(str(tmp_path / "first.png"), read.first[..., ::-1])
-    still = face.align_still(tmp_path / "first.png", net)
+    still = align_still(tmp_path / "first.png", net)
     assert np.abs(still.picture.astype(int) - read.frames[0]).mean() < 8
 
 

@@ -9,12 +9,12 @@ import pytest
 import soundfile
 import torch
 
-from s2v_core.face import landmarks as face
-from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet
+from s2v_core.face.align import TEMPLATE
+from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet, detect
 from s2v_core.media import audio
 from s2v_core.rates import SAMPLE_RATE
 from training.data import alignment as aligning
-from training.data.alignment import UnusableError, align, decode, find_face, read_frames
+from training.data.alignment import UnusableError, align_clip, decode, find_face, read_frames
 from training.data.corpora import Clip
 
 RNG = np.random.default_rng
@@ -119,13 +119,13 @@ def changed(clip: Clip, ffmpeg, path: Path, *options: str) -> Clip:
 
 def reason(clip: Clip, net: LandmarkNet) -> tuple[str, str]:
     with pytest.raises(UnusableError) as caught:
-        align(clip, net)
+        align_clip(clip, net)
     return caught.value.reason, caught.value.detail
 
 
 @pytest.mark.corpus
 def test_a_real_clip_is_made_ready(real, net):
-    ready = align(real, net)
+    ready = align_clip(real, net)
     n = len(ready.frames)
     assert ready.frames.shape == (n, 128, 96, 3)
     assert ready.speech.shape == (n, 640)
@@ -220,7 +220,7 @@ def test_other_forms_of_sound_are_converted(real, ffmpeg, tmp_path, form):
     np.savez(tmp_path / "a.npz", landmarks=RNG(0).uniform(0, 200, (n_frames, 68, 2)))
     exact = replace(real, landmarks=tmp_path / "a.npz")  # no face need be found: quick
     plain, other = (
-        align(clip, None).speech.ravel() / 32768 for clip in (exact, replace(exact, audio=wav))
+        align_clip(clip, None).speech.ravel() / 32768 for clip in (exact, replace(exact, audio=wav))
     )
     assert len(plain) == len(other)
     if form == "8 kHz":  # what 8 kHz can hold: compare below 3 kHz
@@ -256,10 +256,8 @@ def test_the_landmark_network_of_the_project_finds_real_faces(corpus):
 
     net = checkpoint.load_network("checkpoints/avatars/landmarks", LandmarkNet, LandmarkConfig)
     video = next((corpus.parent / "grid" / "s33").glob("*.mp4"))
-    ready = align(Clip("a", video, video, None, "s33", "", "a", "NEU"), net)
-    distance = np.linalg.norm(ready.points[:, :5] - face.TEMPLATE, axis=-1)
+    ready = align_clip(Clip("a", video, video, None, "s33", "", "a", "NEU"), net)
+    distance = np.linalg.norm(ready.points[:, :5] - TEMPLATE, axis=-1)
     assert distance.mean() < 2
-    boxes = [
-        face.detect(np.kron(frame, np.ones((2, 2, 1), np.uint8))) for frame in ready.frames[::15]
-    ]
+    boxes = [detect(np.kron(frame, np.ones((2, 2, 1), np.uint8))) for frame in ready.frames[::15]]
     assert all(box is not None and box[3] > 130 for box in boxes)  # of 256: the face fills the crop

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from s2v_core.errors import UserError
-from s2v_core.face import landmarks as face
+from s2v_core.face.motion import MOTION, SPOKEN
 from s2v_core.media.pixels import from_uint8
 from training.data.clips import Clips
 
@@ -58,7 +58,7 @@ def test_speech_and_points_belong_to_the_frames(clips):
 
 
 def test_motion_is_as_much_as_is_asked_for(clips):
-    whole = clips.motion(2, face.MOTION)
+    whole = clips.motion(2, MOTION)
     assert whole.shape == (31, 12)
     for numbers in (0, 11):
         assert torch.equal(clips.motion(2, numbers), whole[:, :numbers])
@@ -68,9 +68,9 @@ def test_landmarks_that_do_not_follow_the_lids_are_told_of(clips, monkeypatch):
     points = clips.points(0)
     points[:, 9:] = np.nan
     monkeypatch.setattr(Clips, "points", lambda self, index: points)
-    assert clips.motion(0, face.HEARD).shape[1] == 11
+    assert clips.motion(0, SPOKEN).shape[1] == 11
     with pytest.raises(UserError, match="lips or lids of a1 are not known"):
-        clips.motion(0, face.MOTION)
+        clips.motion(0, MOTION)
 
 
 def test_pixels_go_from_minus_one_to_one_channels_first():

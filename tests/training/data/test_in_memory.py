@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from s2v_core.errors import UserError
-from s2v_core.face import landmarks as face
+from s2v_core.face.align import TEMPLATE
 from training.data import in_memory
 from training.data.alignment import Aligned
 from training.data.in_memory import HeldClips
@@ -35,7 +35,7 @@ def test_a_real_file_is_aligned(corpus):
     exact = np.load(corpus / "landmarks" / f"{path.stem}.npz")["landmarks"]
     assert abs(len(exact) - len(clip.frames)) <= 2
     eyes_and_nose = clip.points[:, :5].mean(0)
-    assert np.abs(eyes_and_nose - face.TEMPLATE).max() < 3  # pixels
+    assert np.abs(eyes_and_nose - TEMPLATE).max() < 3  # pixels
 
 
 @pytest.mark.parametrize("lacks", ["face", "sound", "file"])

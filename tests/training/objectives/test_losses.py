@@ -8,7 +8,7 @@ import scipy.ndimage
 import torch
 
 from s2v_core.analysis.metrics import MOUTH
-from s2v_core.face import landmarks as face
+from s2v_core.face.align import HEIGHT, TEMPLATE, WIDTH
 from training.objectives import losses
 
 
@@ -61,7 +61,7 @@ def test_a_part_is_all_that_its_loss_sees(where, rows, columns):
 
 def test_the_eyes_of_every_crop_are_within_their_part():
     top, bottom, left, right = losses.EYES
-    eyes = face.TEMPLATE[1:] / [face.WIDTH, face.HEIGHT]
+    eyes = TEMPLATE[1:] / [WIDTH, HEIGHT]
     assert left < eyes[:, 0].min() < eyes[:, 0].max() < right
     assert top < eyes[:, 1].min() - 0.04 < eyes[:, 1].max() + 0.04 < bottom
 
