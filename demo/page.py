@@ -12,7 +12,7 @@ from demo.runs import Jobs
 from demo.tabs import compare, explain, live, mix, study
 from demo.tabs.studio import Studio
 from s2v_core.analysis.explain import load_syncnet
-from s2v_core.analysis.speakers import Observed
+from s2v_core.analysis.speakers import Speakers
 
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video
@@ -64,7 +64,7 @@ def build(model: Speech2Video, *others: Speech2Video) -> gr.Blocks:
         analytics_enabled=False,
         delete_cache=(CHECK_CACHE_EVERY, FORGET_AFTER),
     )
-    jobs, observed = Jobs(), Observed.of(model)
+    jobs, observed = Jobs(), Speakers.of(model)
     studios = {m.name: Studio(m, load_syncnet(m)) for m in (model, *others)}
     syncnet = studios[model.name].syncnet
     with page:

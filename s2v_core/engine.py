@@ -16,36 +16,18 @@ from torch import Tensor
 
 from s2v_core.errors import CheckpointError
 from s2v_core.face.align import Still, align_still
-from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet
 from s2v_core.media import audio, video
 from s2v_core.media.audio import Speech
 from s2v_core.media.pixels import draw_label, to_pictures
 from s2v_core.methods import CHUNK, Animating, Composing, Face, Method
-from s2v_core.models import checkpoint
-from s2v_core.networks.composer import Composer, ComposerConfig
-from s2v_core.networks.cpc import CPC, CPCConfig
-from s2v_core.networks.motion_student import Motion, MotionConfig
-from s2v_core.networks.sdfa import SDFA, SDFAConfig
-from s2v_core.networks.speaker_encoder import Speaker, SpeakerConfig
-from s2v_core.networks.speech2face import Speech2Face, Speech2FaceConfig
-from s2v_core.networks.students import Students, StudentsConfig
+from s2v_core.models.device import pick_device, pick_precision
+from s2v_core.models.model_set import read_networks
+from s2v_core.networks.composer import ComposerConfig
 from s2v_core.rates import SAMPLE_RATE, frame_count, sample_count
 from s2v_core.stream import Stream
-from s2v_core.streaming.prefetch import work_ahead
+from s2v_core.streaming.prefetch import prefetch
 from s2v_core.vocabulary import METHODS
 
-NETWORKS = {
-    "cpc": (CPC, CPCConfig),
-    "students": (Students, StudentsConfig),
-    "speaker": (Speaker, SpeakerConfig),
-    "motion": (Motion, MotionConfig),
-    "composer": (Composer, ComposerConfig),
-    "sdfa": (SDFA, SDFAConfig),
-    "speech2face": (Speech2Face, Speech2FaceConfig),
-    "s2f_sdfa": (SDFA, SDFAConfig),
-    "landmarks": (LandmarkNet, LandmarkConfig),
-}
-OPTIONAL = ("speaker", "motion")  # networks that the paper's method does without
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]  # method, frames done, frames in all
 Watch = Callable[[str, np.ndarray], None]  # method, a frame (H, W, 3) uint8 before it is labelled
@@ -82,7 +64,7 @@ class Speech2Video:
             raise CheckpointError(
                 f"{folder}: no such model; train it with make train, or name another with --model."
             )
-        networks = _read(folder)
+        networks = read_networks(folder)
         picked = pick_device(device)
         for key in ("composer", "sdfa", "s2f_sdfa"):
             networks[key].decoder.fold(pick_precision(precision, picked))
@@ -162,7 +144,7 @@ class Speech2Video:
             return finish(method.draw(*heard))
 
         workers = torch.get_num_threads() if self.device.type == "cpu" else 1
-        return work_ahead(draw, self._heard(method, speech), workers)
+        return prefetch(draw, self._heard(method, speech), workers)
 
     def _heard(self, method: Method, speech: Tensor | Speech) -> Iterator[tuple[Tensor, Face]]:
         """Yield the codes of at most CHUNK frames at a time, and the face to draw them with."""
@@ -233,58 +215,9 @@ class Speech2Video:
         return students.recollect(*students(speech if students.hears_speech else context))
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    """Return the networks of the model set in ``folder``, those of OPTIONAL if it has them."""
-    networks = {
-        key: checkpoint.load_network(folder / key, *types)
-        for key, types in NETWORKS.items()
-        if key not in OPTIONAL or (folder / key).is_dir()
-    }
-    if drawn := networks["composer"].config.motion:
-        _check_motion(networks.get("motion"), drawn, folder / "motion")
-    networks["students"].speaker = networks.get("speaker")
-    return networks
-
-
-def _check_motion(motion: Motion | None, drawn: int, folder: Path) -> None:
-    """Raise CheckpointError unless ``motion`` tells the ``drawn`` numbers, but for the lids, that nobody hears."""
-    if motion is None:
-        raise CheckpointError(
-            f"{folder} is missing, and the composer draws what it hears; fetch the whole repository."
-        )
-    if motion.config.motion not in (drawn, drawn - 1):
-        raise CheckpointError(
-            f"{folder} tells {motion.config.motion} numbers of motion, and the composer draws {drawn}: "
-            "they are of different model sets; fetch the whole repository."
-        )
-
-
 def _watched(
     pictures: Iterator[np.ndarray], watch: Callable[[np.ndarray], None], label: bool
 ) -> Iterator[np.ndarray]:
     for picture in pictures:
         watch(picture)
         yield draw_label(picture) if label else picture
-
-
-def pick_device(name: str) -> torch.device:
-    """Return the torch device called ``name``; "auto" is CUDA, else Apple's MPS, else the CPU."""
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """Return the torch type called ``name``; "auto" is bfloat16 where ``device`` multiplies matrices of it.
-
-    A CPU that only converts to it is up to twenty times slower with it than with float32.
-    """
-    if name != "auto":
-        return getattr(torch, name)
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        fast = device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16"))
-    return torch.bfloat16 if fast else torch.float32

@@ -33,7 +33,7 @@ from s2v_core.errors import UserError
 from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.sdfa import SDFA, SDFAConfig
-from s2v_core.networks.speaker_encoder import Speaker, SpeakerConfig
+from s2v_core.networks.speaker_encoder import SpeakerConfig, SpeakerEncoder
 from s2v_core.rates import SAMPLE_RATE
 from training.teachers import SENET_BLOCKS, VGG, VGG_BLOCKS, SENet, SENetConfig, VGGConfig
 
@@ -207,11 +207,11 @@ def sdfa(file: dict[str, Any]) -> tuple[SDFA, SDFAConfig]:
     return fill(SDFA(config), renamed(weights, sdfa_names()) | joins | last), config
 
 
-def resemblyzer(file: dict[str, Any]) -> tuple[Speaker, SpeakerConfig]:
+def resemblyzer(file: dict[str, Any]) -> tuple[SpeakerEncoder, SpeakerConfig]:
     """Return Resemblyzer's voice encoder (Jemine 2019) from pretrained.pt; it remembers nobody yet."""
     config = SpeakerConfig()
     kept = {k: v for k, v in file["model_state"].items() if not k.startswith("similarity_")}
-    return fill(Speaker(config), kept | {"voices": torch.zeros(0, config.embedding)}), config
+    return fill(SpeakerEncoder(config), kept | {"voices": torch.zeros(0, config.embedding)}), config
 
 
 SOURCES = {

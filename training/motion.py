@@ -21,7 +21,7 @@ from tqdm import tqdm
 from s2v_core.errors import UserError
 from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
-from s2v_core.networks.motion_student import Motion, MotionConfig
+from s2v_core.networks.motion_student import MotionConfig, MotionStudent
 from training.data.augment import augment, other_voice
 from training.data.clips import Clips
 from training.engine import config as settings
@@ -65,7 +65,7 @@ class MotionTrainer:
     ) -> None:
         self.config, self.accelerator = config, accelerator
         self.schedule = config.schedule.over(len(clips))
-        network = started(Motion, config.model, config.start)
+        network = started(MotionStudent, config.model, config.start)
         places = tqdm(range(len(clips)), desc="listening", unit="clip")
         heard_of = (self._copies(clips, index, network, cpc) for index in places)
         self.copies = [copies for copies in heard_of if copies]
@@ -77,7 +77,7 @@ class MotionTrainer:
         kind = partial(torch.optim.AdamW, weight_decay=config.weight_decay)
         self.network, self.updates = prepared(accelerator, network, self.schedule, kind)
 
-    def _copies(self, clips: Clips, index: int, network: Motion, cpc: CPC) -> list[Copy]:
+    def _copies(self, clips: Clips, index: int, network: MotionStudent, cpc: CPC) -> list[Copy]:
         """Return the copies of a clip that are as long as a passage."""
         speech, motion = clips.speech(index), clips.motion(index, self.config.model.motion)
         copies = [heard(network, cpc, speech, motion)]
@@ -128,7 +128,7 @@ class MotionTrainer:
 
 
 @torch.inference_mode()
-def heard(network: Motion, cpc: CPC, speech: Tensor, motion: Tensor) -> Copy:
+def heard(network: MotionStudent, cpc: CPC, speech: Tensor, motion: Tensor) -> Copy:
     """Return ``speech (T,)`` as the network hears it, with the ``motion (N, 11)`` of its frames."""
     steps = network.padded(network.hear(cpc, speech[None]), len(motion))
     return Copy(steps[0].half(), motion)
@@ -143,7 +143,7 @@ def faster(motion: Tensor, rate: float) -> Tensor:
 
 
 @torch.inference_mode()
-def reliability(network: Motion, clips: Clips, cpc: CPC) -> dict[str, float]:
+def reliability(network: MotionStudent, clips: Clips, cpc: CPC) -> dict[str, float]:
     """Return the mean correlation over the clips of what is heard with what landmarks show.
 
     Of the opening of the lips, of the mouth's points (their mean), and of the head's turn and nod.

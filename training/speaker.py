@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from s2v_core.models import checkpoint
-from s2v_core.networks.speaker_encoder import Speaker, SpeakerConfig
+from s2v_core.networks.speaker_encoder import SpeakerConfig, SpeakerEncoder
 from training.data.clips import Clips
 from training.engine import config as settings
 
@@ -31,7 +31,7 @@ class SpeakerSettings:
 
 
 @torch.inference_mode()
-def voices(network: Speaker, clips: Clips) -> Tensor:
+def voices(network: SpeakerEncoder, clips: Clips) -> Tensor:
     """Return the voice (M, embedding) of every clip, in their order."""
     heard = (clips.speech(i)[None] for i in range(len(clips)))
     return torch.cat([network(speech) for speech in tqdm(heard, "voices", len(clips), unit="clip")])
@@ -41,7 +41,7 @@ def main(args: argparse.Namespace) -> None:
     """Remember and export."""
     config = settings.read(args.config, SpeakerSettings, args.overrides)
     folder = config.start or args.run / "export" / "recogniser"
-    network = checkpoint.load_network(folder, Speaker, SpeakerConfig)
+    network = checkpoint.load_network(folder, SpeakerEncoder, SpeakerConfig)
     network.remember(voices(network, Clips.read(args.data, "train")))
     out = args.run / "export" / "speaker"
     checkpoint.save_network(out, network, network.config)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2v_core.analysis import speakers
-from s2v_core.analysis.speakers import Remembered
+from s2v_core.analysis.speakers import StoredClip
 from s2v_core.networks.students import Students, StudentsConfig, unit
 from s2v_core.rates import HOP, STEPS_PER_SECOND
 from training import features
@@ -177,7 +177,7 @@ def main(args: argparse.Namespace) -> None:
     folder = args.run / "export" / "students"
     export(accelerator, folder, students, students.config)
     if config.memory and accelerator.is_main_process:
-        speakers.write(folder, (Remembered(r.actor, r.sex, r.emotion) for r in train.rows))
+        speakers.write(folder, (StoredClip(r.actor, r.sex, r.emotion) for r in train.rows))
     accelerator.print("stage 1 on validation clips:", report())
 
 

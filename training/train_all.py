@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from s2v_core.engine import NETWORKS, OPTIONAL
+from s2v_core.models.model_set import NETWORKS, OPTIONAL
 
 # module, settings file, the networks it exports
 STEPS = (

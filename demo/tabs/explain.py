@@ -18,7 +18,7 @@ from demo.tabs import studio
 from demo.tabs.mix import speaker_name
 from demo.widgets import faces, hint, offer_examples, speech_input
 from s2v_core.analysis import explain, mixing
-from s2v_core.analysis.speakers import Observed
+from s2v_core.analysis.speakers import Speakers
 from s2v_core.media import audio
 from s2v_core.rates import SAMPLE_RATE, frame_count
 from s2v_core.vocabulary import EMOTIONS
@@ -41,7 +41,7 @@ class Ear:
     """Listens with a model's students, and looks with SyncNet if there is one."""
 
     model: Speech2Video
-    observed: Observed
+    observed: Speakers
     syncnet: SyncNet | None
 
     def listen(self, _folder: Path, speech: str) -> tuple[Portraits, Figure, str]:
@@ -75,7 +75,7 @@ class Ear:
         return explain.sync_curve(self.syncnet, frames, beginning)
 
 
-def build(model: Speech2Video, observed: Observed, syncnet: SyncNet | None, jobs: Jobs) -> gr.Audio:
+def build(model: Speech2Video, observed: Speakers, syncnet: SyncNet | None, jobs: Jobs) -> gr.Audio:
     """Lay out the tab inside the open Blocks, connect it to the model and return its speech box."""
     gr.Markdown(INTRO, elem_classes="prose")
     with gr.Row(elem_classes="inputs"):

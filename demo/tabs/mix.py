@@ -17,7 +17,7 @@ from demo.runs import Jobs, in_words, reporter, stop_with
 from demo.tabs import studio
 from demo.widgets import examples, faces, hint, offer_examples, speech_input
 from s2v_core.analysis import mixing
-from s2v_core.analysis.speakers import Observed
+from s2v_core.analysis.speakers import Speakers
 from s2v_core.errors import UserError
 from s2v_core.media import audio
 from s2v_core.vocabulary import EMOTIONS
@@ -38,7 +38,7 @@ class Mixer:
     """Finds faces and emotions by their names, and mixes them with words."""
 
     model: Speech2Video
-    observed: Observed
+    observed: Speakers
 
     def faces(self) -> list[tuple[str, str]]:
         """Return what the list of faces offers: what it shows, and its name."""
@@ -104,12 +104,12 @@ class Mixer:
             return str(path), f"Ready: {frames} frames, {amount:.0%} of the emotion."
 
 
-def speaker_name(observed: Observed, speaker: str) -> str:
+def speaker_name(observed: Speakers, speaker: str) -> str:
     """Return what to call an observed speaker: "Woman 2008"."""
     return f"{'Man' if observed.speakers[speaker] == 'Male' else 'Woman'} {speaker}"
 
 
-def build(model: Speech2Video, observed: Observed, jobs: Jobs, tab: gr.Tab) -> None:
+def build(model: Speech2Video, observed: Speakers, jobs: Jobs, tab: gr.Tab) -> None:
     """Lay out the tab inside the open Blocks and connect it to the model."""
     mixer = Mixer(model, observed)
     gr.Markdown(INTRO, elem_classes="prose")

@@ -11,7 +11,7 @@ from scipy.signal import medfilt
 from torch import Tensor
 from torchaudio.transforms import AmplitudeToDB, MelSpectrogram
 
-from s2v_core.analysis.speakers import Observed
+from s2v_core.analysis.speakers import Speakers
 from s2v_core.models import checkpoint
 from s2v_core.networks.syncnet import SyncNet, SyncNetConfig, distances
 from s2v_core.rates import SAMPLE_RATE
@@ -50,7 +50,7 @@ def _heard(model: Speech2Video, waveform: Tensor) -> Tensor:
 
 
 def emotions(
-    model: Speech2Video, observed: Observed, waveform: Tensor
+    model: Speech2Video, observed: Speakers, waveform: Tensor
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Return times in seconds (P,) and, for every emotion, how like it (P,) the voice is there."""
     size = min(len(waveform), round(WINDOW * SAMPLE_RATE))

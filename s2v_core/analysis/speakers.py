@@ -25,7 +25,7 @@ FILE = (
 
 
 @dataclass(frozen=True)
-class Remembered:
+class StoredClip:
     """Who was seen in one remembered clip, and which emotion (a key of EMOTIONS) was acted."""
 
     actor: str
@@ -33,18 +33,18 @@ class Remembered:
     emotion: str
 
 
-def write(folder: Path, clips: Iterable[Remembered]) -> None:
+def write(folder: Path, clips: Iterable[StoredClip]) -> None:
     """Write what ``Observed.of`` reads, in the order of the memory, into the students' ``folder``."""
     with (folder / FILE).open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(field.name for field in fields(Remembered))
+        rows.writerow(field.name for field in fields(StoredClip))
         rows.writerows(astuple(clip) for clip in clips)
 
 
-class Observed:
+class Speakers:
     """Names for what the students remember: whose faces, and which emotions."""
 
-    def __init__(self, students: Students, clips: list[Remembered]) -> None:
+    def __init__(self, students: Students, clips: list[StoredClip]) -> None:
         if len(clips) != students.config.memory:
             raise CheckpointError(
                 f"{FILE} names {len(clips)} clips, the students remember {students.config.memory}: "
@@ -56,13 +56,13 @@ class Observed:
         self.emotions = tuple(code for code in EMOTIONS if code in known)
 
     @classmethod
-    def of(cls, model: Speech2Video) -> Observed | None:
+    def of(cls, model: Speech2Video) -> Speakers | None:
         """Return the speakers of a loaded model set, None when it does not tell who they were."""
         path = Path(model.portrait).parent / "students" / FILE
         if not path.is_file():
             return None
         with path.open(encoding="utf-8", newline="") as file:
-            clips = [Remembered(**row) for row in csv.DictReader(file)]
+            clips = [StoredClip(**row) for row in csv.DictReader(file)]
         return cls(model.networks["students"], clips)
 
     def face(self, speaker: str) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from s2v_core.rates import HOP, STEPS_PER_SECOND
 
 KERNELS, STRIDES, PADDINGS = (10, 8, 4, 4, 4), (5, 4, 2, 2, 2), (3, 2, 1, 1, 1)
-BEFORE, AFTER = 1, 1  # whole steps of speech around its own that cover all that z_t hears
 
 
 @dataclass(frozen=True)
@@ -98,71 +97,6 @@ class CPC(nn.Module):
     def offered(self, latents: Tensor, context: Tensor) -> Tensor:
         """Return what of z (B, L, H) and c (B, L, D) the other networks hear."""
         return torch.cat([context, latents], dim=-1) if self.config.latents else context
-
-
-class Steps:
-    """Hears speech that arrives in pieces by what hears each step with its neighbours alone.
-
-    ``hear`` turns speech (B, T) into steps (B, T // 160, ``size``), each from no more than BEFORE and AFTER
-    whole steps around its own; a piece is heard with those, so the pieces give what the whole gives.
-    """
-
-    def __init__(self, hear: Callable[[Tensor], Tensor], size: int) -> None:
-        self._hear, self._size = hear, size
-        self._held: Tensor | None = None  # speech (B, n) whose steps are not all known
-        self._known = 0  # steps at the start of it that are
-
-    def feed(self, audio: Tensor) -> Tensor:
-        """Return the steps (B, L, D), L may be 0, that the next piece, ``audio (B, n)``, completes."""
-        self._held = audio if self._held is None else torch.cat([self._held, audio], dim=1)
-        return self._next(self._held.shape[1] // HOP - AFTER, AFTER)
-
-    def finish(self) -> Tensor:
-        """Return the last steps (B, L, D), when no more speech comes."""
-        return self._next(self._held.shape[1] // HOP, 0)
-
-    def _next(self, until: int, after: int) -> Tensor:
-        """Return the steps not known yet up to ``until``, with ``after`` more in sight."""
-        if until <= self._known:
-            return self._held.new_empty(len(self._held), 0, self._size)
-        steps = self._hear(self._held[:, : (until + after) * HOP])[:, self._known : until]
-        done = max(0, until - BEFORE)
-        self._held, self._known = self._held[:, done * HOP :], until - done
-        return steps
-
-
-class Listener:
-    """Hears speech that arrives in pieces: what CPC.hear gives of the whole, in order.
-
-    The recurrence goes on where it was; only the rounding of floats tells the pieces from the whole.
-    """
-
-    def __init__(self, cpc: CPC) -> None:
-        self.cpc, self._latents, self._state = cpc, Steps(cpc.encode, cpc.config.channels[-1]), None
-
-    def feed(self, audio: Tensor) -> Tensor:
-        """Return the steps (B, L, D), L may be 0, that the next piece, ``audio (B, n)``, completes."""
-        return self._go_on(self._latents.feed(audio))
-
-    def finish(self) -> Tensor:
-        """Return the last steps (B, L, D), when no more speech comes."""
-        return self._go_on(self._latents.finish())
-
-    def _go_on(self, latents: Tensor) -> Tensor:
-        if not latents.shape[1]:
-            return latents.new_empty(len(latents), 0, self.cpc.config.heard)
-        context, self._state = self.cpc.autoregressor(latents, self._state)
-        return self.cpc.offered(latents, context)
-
-
-def hear_pieces(cpc: CPC, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Yield what CPC.hear gives of the whole speech, in pieces (B, L, D), L > 0."""
-    listener = Listener(cpc)
-    for piece in pieces:
-        if (steps := listener.feed(piece)).shape[1]:
-            yield steps
-    if (steps := listener.finish()).shape[1]:
-        yield steps
 
 
 def summarise(context: Tensor, form: str) -> Tensor:

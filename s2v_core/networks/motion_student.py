@@ -80,7 +80,7 @@ class Member(nn.Module):
         return self.head(x).transpose(1, 2)
 
 
-class Motion(nn.Module):
+class MotionStudent(nn.Module):
     """An ensemble: each member learns by itself, and their mean knows more than any (Lakshminarayanan et al. 2017)."""
 
     def __init__(self, config: MotionConfig) -> None:

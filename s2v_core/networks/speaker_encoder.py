@@ -33,7 +33,7 @@ class SpeakerConfig:
     focus: float = 0.005  # temperature of looking one up
 
 
-class Speaker(nn.Module):
+class SpeakerEncoder(nn.Module):
     """Three LSTMs over the mel spectrum; the last state tells whose voice it is."""
 
     def __init__(self, config: SpeakerConfig) -> None:

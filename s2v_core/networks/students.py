@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2v_core.networks.cpc import summarise
-from s2v_core.networks.speaker_encoder import Speaker
-from s2v_core.networks.voice_encoder import LONGEST, Voice
+from s2v_core.networks.speaker_encoder import SpeakerEncoder
+from s2v_core.networks.voice_encoder import LONGEST, VoiceEncoder
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Students(nn.Module):
     def __init__(self, config: StudentsConfig) -> None:
         super().__init__()
         self.config = config
-        self.voice = Voice(config.voice) if config.summary == "voice" else None
+        self.voice = VoiceEncoder(config.voice) if config.summary == "voice" else None
         omega = self.voice.size if self.voice is not None else config.omega
         self.s_emo = _perceptron(omega, config.hidden, config.mu)
         self.s_id = _perceptron(omega, config.hidden, config.nu)
         for name, size in (("emotions", config.mu), ("faces", config.nu), ("poses", 2)):
             kept = torch.zeros(config.memory, size) if config.memory else None
             self.register_buffer(name, kept)
-        self.speaker: Speaker | None = None  # where a model set has one, it joins S_id
+        self.speaker: SpeakerEncoder | None = None  # where a model set has one, it joins S_id
 
     @property
     def hears_speech(self) -> bool:

@@ -16,7 +16,7 @@ LOWEST, HIGHEST = 60.0, 7600.0  # Hz
 LONGEST = 20 * SAMPLE_RATE  # samples; more of a voice tells no more, and memory stays bounded
 
 
-class Voice(nn.Module):
+class VoiceEncoder(nn.Module):
     """Four halvings of the log-mel spectrogram, then mean and deviation over time.
 
     It forgets when something was said and how loud, and keeps how the voice sounds.

@@ -17,7 +17,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-def work_ahead(work: Callable[[A], B], items: Iterator[A], workers: int) -> Iterator[B]:
+def prefetch(work: Callable[[A], B], items: Iterator[A], workers: int) -> Iterator[B]:
     """Yield ``work(item)`` of all ``items``, in order, from ``workers`` threads.
 
     The items, none of them None, are taken in one more thread. At most twice as many results as

@@ -11,14 +11,15 @@ import pytest
 import torch
 
 import s2v_core
-from s2v_core.engine import Speech2Video, pick_precision
+from s2v_core.engine import Speech2Video
 from s2v_core.errors import AudioError, CheckpointError, FaceError
 from s2v_core.face.blink import lids
 from s2v_core.media import audio, video
 from s2v_core.media.pixels import to_uint8
 from s2v_core.methods import CHUNK
 from s2v_core.models import checkpoint
-from s2v_core.networks.motion_student import Motion, MotionConfig
+from s2v_core.models.device import pick_precision
+from s2v_core.networks.motion_student import MotionConfig, MotionStudent
 from s2v_core.rates import SAMPLE_RATE, frame_count
 
 ROOT = Path(__file__).parents[2]
@@ -215,7 +216,7 @@ def test_a_set_whose_composer_draws_motion_needs_the_network_that_hears_it(tmp_p
     with pytest.raises(CheckpointError, match="motion is missing"):
         s2v_core.load(tmp_path, "cpu")
     config = MotionConfig(latents=192, motion=3)
-    checkpoint.save_network(tmp_path / "motion", Motion(config), config)
+    checkpoint.save_network(tmp_path / "motion", MotionStudent(config), config)
     with pytest.raises(CheckpointError, match="tells 3 numbers of motion"):
         s2v_core.load(tmp_path, "cpu")
 

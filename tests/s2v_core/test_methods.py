@@ -12,12 +12,13 @@ import torch
 from s2v_core.face.blink import lids
 from s2v_core.face.motion import MOTION, SPOKEN
 from s2v_core.media import audio
-from s2v_core.methods import Animating, Composing, Ear, MotionEar, Noise
+from s2v_core.methods import Animating, Composing
 from s2v_core.networks.composer import Composer, ComposerConfig
 from s2v_core.networks.cpc import CPC, CPCConfig, context_windows
 from s2v_core.networks.sdfa import speech_windows
 from s2v_core.networks.students import Students, StudentsConfig
 from s2v_core.networks.voice_encoder import LONGEST
+from s2v_core.streaming.encoders import FrameEncoder, MotionEncoder, Noise
 
 SPEECH = Path(__file__).parents[2] / "demo" / "examples" / "sad_woman_german.wav"
 SIZES = [[20_000], [640] * 31 + [160], [1] * 50 + [7000, 12_950], [4800, 15_200], [10_240, 9_760]]
@@ -28,7 +29,7 @@ def speech() -> torch.Tensor:
     return audio.load(SPEECH)[None, :20_000]  # 31.25 frames
 
 
-def codes_of(ear: Ear, pieces: list[torch.Tensor], n_frames: int) -> torch.Tensor:
+def codes_of(ear: FrameEncoder, pieces: list[torch.Tensor], n_frames: int) -> torch.Tensor:
     return torch.cat([*map(ear.feed, pieces), ear.finish(n_frames)])
 
 
@@ -37,7 +38,7 @@ def codes_of(ear: Ear, pieces: list[torch.Tensor], n_frames: int) -> torch.Tenso
 @torch.inference_mode()
 def test_the_motion_that_is_heard_in_pieces_is_that_of_the_whole_clip(model, speech, sizes, drawn):
     motion, cpc = model.networks["motion"], model.networks["cpc"]
-    codes = codes_of(MotionEar(motion, cpc, drawn), speech.split(sizes, dim=1), 31)
+    codes = codes_of(MotionEncoder(motion, cpc, drawn), speech.split(sizes, dim=1), 31)
     whole = motion.tell(motion.padded(motion.hear(cpc, speech), 31))[0]
     assert codes.shape == (31, drawn)
     torch.testing.assert_close(codes[:, :SPOKEN], whole, atol=1e-4, rtol=0)

@@ -18,7 +18,7 @@ from s2v_core.errors import UserError
 from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.sdfa import SDFA, SDFAConfig
-from s2v_core.networks.speaker_encoder import Speaker, SpeakerConfig
+from s2v_core.networks.speaker_encoder import SpeakerConfig, SpeakerEncoder
 from training import import_weights
 from training.import_weights import SOURCES, convert, fetch, renamed, senet_names, verify, vgg_names
 from training.teachers import VGG, SENet, SENetConfig, VGGConfig
@@ -148,7 +148,7 @@ def test_resemblyzers_voice_is_told_as_its_authors_tell_it(tmp_path):
     state |= {"similarity_weight": torch.ones(1), "similarity_bias": torch.ones(1)}
     torch.save({"step": 1, "model_state": state, "optimizer_state": {}}, tmp_path / "pretrained.pt")
     folder = convert("resemblyzer", tmp_path / "pretrained.pt", tmp_path / "run")
-    speaker = checkpoint.load_network(folder, Speaker, SpeakerConfig)
+    speaker = checkpoint.load_network(folder, SpeakerEncoder, SpeakerConfig)
     assert speaker.config == SpeakerConfig()  # it remembers nobody
     audio = random(2, 16_000)
     with torch.inference_mode():

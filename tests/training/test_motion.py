@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from s2v_core.errors import UserError
 from s2v_core.face.motion import SPOKEN
 from s2v_core.networks.cpc import CPC, CPCConfig
-from s2v_core.networks.motion_student import Motion, MotionConfig
+from s2v_core.networks.motion_student import MotionConfig, MotionStudent
 from training.engine.config import Schedule
 from training.motion import MotionSettings, MotionTrainer, faster, reliability
 
@@ -94,7 +94,7 @@ def test_clips_shorter_than_a_passage_are_left_out(clips, cpc):
 
 
 def test_what_is_told_exactly_is_reliable(clips, cpc, monkeypatch):
-    network = Motion(SETTINGS.model).eval()
+    network = MotionStudent(SETTINGS.model).eval()
     shown = iter([clips.motion(i, SPOKEN) for i in range(len(clips))])
     monkeypatch.setattr(network, "tell", lambda heard: 2 * next(shown)[None] + 1)
     found = reliability(network, clips, cpc)

@@ -7,14 +7,14 @@ import sys
 import torch
 
 from s2v_core.models import checkpoint
-from s2v_core.networks.speaker_encoder import Speaker, SpeakerConfig
+from s2v_core.networks.speaker_encoder import SpeakerConfig, SpeakerEncoder
 from training import speaker
 from training.engine import config as settings
 
 
 def test_it_remembers_every_training_clips_voice(prepared_corpus, clips, tmp_path, monkeypatch):
     torch.manual_seed(0)
-    network = Speaker(SpeakerConfig(mels=6, hidden=5, levels=1, embedding=4)).eval()
+    network = SpeakerEncoder(SpeakerConfig(mels=6, hidden=5, levels=1, embedding=4)).eval()
     start = tmp_path / "start"
     checkpoint.save_network(start, network, network.config)
     (start / "LICENSE").write_text("theirs")
@@ -23,7 +23,7 @@ def test_it_remembers_every_training_clips_voice(prepared_corpus, clips, tmp_pat
     monkeypatch.setattr(sys, "argv", [*map(str, command), "--run", str(tmp_path / "run")])
     settings.start(speaker.__doc__, speaker.main)
     folder = tmp_path / "run" / "export" / "speaker"
-    made = checkpoint.load_network(folder, Speaker, SpeakerConfig)
+    made = checkpoint.load_network(folder, SpeakerEncoder, SpeakerConfig)
     assert made.config.memory == len(clips)
     with torch.inference_mode():
         voices = torch.cat([made(clips.speech(i)[None]) for i in range(len(clips))])

@@ -11,7 +11,7 @@ from demo.tabs.explain import NEAREST, Ear
 from demo.tabs.mix import SAME, Mixer
 from demo.widgets import EXAMPLES, examples
 from s2v_core.analysis import mixing
-from s2v_core.analysis.speakers import Observed
+from s2v_core.analysis.speakers import Speakers
 from s2v_core.media import audio, video
 from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
 from s2v_core.rates import frame_count
@@ -21,7 +21,7 @@ SAD = EXAMPLES / "sad_woman_german.wav"
 
 @pytest.fixture(scope="module")
 def mixer(model) -> Mixer:
-    return Mixer(model, Observed.of(model))
+    return Mixer(model, Speakers.of(model))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_each_recording_is_checked_on_its_own(not_audio):
 
 def test_an_observed_voice_is_named_with_its_portrait(model, tmp_path):
     """An EmoDB test clip of speaker 2016: the voice is known, the recording is not."""
-    portraits, figure, words = Ear(model, Observed.of(model), None).listen(tmp_path, str(SAD))
+    portraits, figure, words = Ear(model, Speakers.of(model), None).listen(tmp_path, str(SAD))
     assert words == "Nearest: Woman 2016, sad."
     assert len(portraits) == NEAREST and portraits[0][1].startswith("2016 · 0.")
     assert [axes.get_title(loc="left") for axes in figure.axes][:2] == [
@@ -85,6 +85,6 @@ def test_an_observed_voice_is_named_with_its_portrait(model, tmp_path):
 def test_syncnets_curve_follows_the_video_where_there_is_a_syncnet(model, tmp_path):
     torch.manual_seed(0)
     small = SyncNetConfig(size=112, lips=(4,) * 6, voice=(4,) * 6, feature=8)
-    ear = Ear(model, Observed.of(model), SyncNet(small).eval())
+    ear = Ear(model, Speakers.of(model), SyncNet(small).eval())
     curve = ear.listen(tmp_path, str(SAD))[1].axes[3].lines[0]
     assert len(curve.get_xdata()) == frame_count(len(audio.load(SAD)), 25) - 5

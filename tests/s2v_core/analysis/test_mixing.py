@@ -10,7 +10,7 @@ import torch
 
 import s2v_core
 from s2v_core.analysis import mixing
-from s2v_core.analysis.speakers import Observed
+from s2v_core.analysis.speakers import Speakers
 from s2v_core.engine import Speech2Video
 from s2v_core.media import audio, video
 from s2v_core.rates import frame_count
@@ -24,8 +24,8 @@ def model() -> Speech2Video:
 
 
 @pytest.fixture(scope="module")
-def observed(model) -> Observed:
-    return Observed.of(model)
+def observed(model) -> Speakers:
+    return Speakers.of(model)
 
 
 @pytest.fixture(scope="module")

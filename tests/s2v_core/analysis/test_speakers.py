@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 import s2v_core
 from s2v_core.analysis import explain, speakers
-from s2v_core.analysis.speakers import Observed, Remembered
+from s2v_core.analysis.speakers import Speakers, StoredClip
 from s2v_core.errors import CheckpointError, UserError
 from s2v_core.media import audio
 from s2v_core.networks.students import Students, StudentsConfig, unit
@@ -19,19 +19,19 @@ from s2v_core.rates import SAMPLE_RATE
 
 ROOT = Path(__file__).parents[3]
 CLIPS = [
-    Remembered("b", "Female", "HAP"),
-    Remembered("a", "Male", "NEU"),
-    Remembered("a", "Male", "HAP"),
-    Remembered("b", "Female", "NEU"),
+    StoredClip("b", "Female", "HAP"),
+    StoredClip("a", "Male", "NEU"),
+    StoredClip("a", "Male", "HAP"),
+    StoredClip("b", "Female", "NEU"),
 ]
 
 
 @pytest.fixture
-def small() -> Observed:
+def small() -> Speakers:
     students = Students(StudentsConfig(omega=4, hidden=4, mu=6, nu=5))
     draw = torch.Generator().manual_seed(0)
     students.remember(*(torch.rand(4, size, generator=draw) for size in (6, 5, 2)))
-    return Observed(students, CLIPS)
+    return Speakers(students, CLIPS)
 
 
 def test_speakers_and_emotions_are_those_of_the_clips(small) -> None:
@@ -70,18 +70,18 @@ def test_likeness_is_the_cosine_with_the_nearest_clip(small) -> None:
 
 def test_a_list_of_another_length_is_refused(small) -> None:
     with pytest.raises(CheckpointError, match="names 3 clips, the students remember 4"):
-        Observed(small.students, CLIPS[:3])
+        Speakers(small.students, CLIPS[:3])
 
 
 def test_what_is_written_is_read(small, tmp_path) -> None:
     speakers.write(tmp_path, CLIPS)
     with (tmp_path / speakers.FILE).open(newline="") as file:
-        assert [Remembered(**row) for row in csv.DictReader(file)] == CLIPS
+        assert [StoredClip(**row) for row in csv.DictReader(file)] == CLIPS
 
 
 def test_a_model_set_without_the_list_knows_no_speakers(model, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(model, "portrait", tmp_path / "portrait.png")
-    assert Observed.of(model) is None
+    assert Speakers.of(model) is None
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def model():
 
 def test_the_shipped_list_is_in_the_memorys_order(model) -> None:
     """Clips of one speaker look alike and those of two do not: no clip is nearer to a stranger's mean."""
-    known = Observed.of(model)
+    known = Speakers.of(model)
     faces = model.networks["students"].faces
     means = torch.cat([known.face(speaker) for speaker in known.speakers])
     centre = faces.mean(0)
@@ -102,7 +102,7 @@ def test_the_shipped_list_is_in_the_memorys_order(model) -> None:
 
 def test_an_observed_voice_finds_its_emotion_all_along(model) -> None:
     waveform = audio.load(ROOT / "demo" / "examples" / "sad_woman_german.wav")
-    times, emotions = explain.emotions(model, Observed.of(model), waveform)
+    times, emotions = explain.emotions(model, Speakers.of(model), waveform)
     assert times[0] == pytest.approx(0.5) and times[-1] < len(waveform) / SAMPLE_RATE - 0.4
     assert all(len(values) == len(times) for values in emotions.values())
     assert {max(emotions, key=lambda e: emotions[e][i]) for i in range(len(times))} == {"SAD"}

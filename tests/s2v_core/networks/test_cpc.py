@@ -13,13 +13,12 @@ from s2v_core.networks.cpc import (
     STRIDES,
     ChannelNorm,
     CPCConfig,
-    Listener,
     context_windows,
-    hear_pieces,
     summarise,
     summarise_pieces,
 )
 from s2v_core.rates import HOP, STEPS_PER_SECOND
+from s2v_core.streaming.encoders import ContextEncoder, encode_pieces
 
 SMALL = CPCConfig(channels=(8,) * 5, context=6)
 EARLIEST, LATEST = -153, 311  # samples, from 160 t, of the first and last that z_t hears
@@ -176,13 +175,13 @@ def test_speech_in_pieces_is_heard_as_the_whole(recurrence, sizes):
     torch.manual_seed(0)
     cpc = CPC(replace(SMALL, latents=True, recurrence=recurrence)).double()
     speech = torch.randn(2, 1920, generator=torch.Generator().manual_seed(1)).double()
-    heard = torch.cat(list(hear_pieces(cpc, speech.split(sizes, dim=1))), dim=1)
+    heard = torch.cat(list(encode_pieces(cpc, speech.split(sizes, dim=1))), dim=1)
     torch.testing.assert_close(heard, cpc.hear(speech), rtol=0, atol=1e-12)
 
 
 @torch.inference_mode()
 def test_a_step_is_heard_as_soon_as_its_field_is_whole_steps(cpc, speech):
-    listener = Listener(cpc)
+    listener = ContextEncoder(cpc)
     known = 0
     for k, piece in enumerate(speech.split(HOP, dim=1), start=1):
         known += listener.feed(piece).shape[1]
@@ -192,7 +191,7 @@ def test_a_step_is_heard_as_soon_as_its_field_is_whole_steps(cpc, speech):
 
 @torch.inference_mode()
 def test_less_than_a_step_is_nothing(cpc):
-    listener = Listener(cpc)
+    listener = ContextEncoder(cpc)
     assert listener.feed(torch.zeros(1, 159).double()).shape == (1, 0, SMALL.heard)
     assert listener.finish().shape == (1, 0, SMALL.heard)
 

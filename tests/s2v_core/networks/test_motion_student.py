@@ -9,18 +9,18 @@ import pytest
 import torch
 from torchaudio.transforms import MelSpectrogram
 
-from s2v_core.methods import StepsEar
-from s2v_core.networks.cpc import CPC, CPCConfig, Steps
+from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.motion_student import (
     FAINTEST,
     FFT,
     HIGHEST,
     LOWEST,
     WINDOW,
-    Motion,
     MotionConfig,
+    MotionStudent,
 )
 from s2v_core.rates import HOP
+from s2v_core.streaming.encoders import LocalEncoder, WindowEncoder
 
 SMALL = MotionConfig(latents=5, mels=8, step=6, width=7, before=4, after=2, members=2)
 
@@ -32,9 +32,9 @@ def cpc() -> CPC:
 
 
 @pytest.fixture
-def network() -> Motion:
+def network() -> MotionStudent:
     torch.manual_seed(0)
-    return Motion(SMALL).eval()
+    return MotionStudent(SMALL).eval()
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_frame_hears_its_window_and_nothing_else(network):
 
 def test_dilations_that_do_not_span_the_window_are_refused():
     with pytest.raises(ValueError, match="do not span"):
-        Motion(MotionConfig(latents=5, dilations=(1, 1)))
+        MotionStudent(MotionConfig(latents=5, dilations=(1, 1)))
 
 
 def test_the_spectrum_is_torchaudios_a_margin_later(network, speech):
@@ -78,8 +78,8 @@ def test_the_spectrum_is_torchaudios_a_margin_later(network, speech):
 @torch.inference_mode()
 def test_pieces_give_what_the_whole_does(cpc, network, speech, sizes):
     whole = network.tell(network.padded(network.hear(cpc, speech), 20))[0]
-    steps = Steps(partial(network.hear, cpc), SMALL.heard)
-    ear = StepsEar(steps, SMALL.before * SMALL.hop, SMALL.window, SMALL.hop)
+    steps = LocalEncoder(partial(network.hear, cpc), SMALL.heard)
+    ear = WindowEncoder(steps, SMALL.before * SMALL.hop, SMALL.window, SMALL.hop)
     windows = [ear.feed(piece) for piece in speech.split(sizes, dim=1)] + [ear.finish(20)]
     told = network.tell(torch.cat(windows))[:, 0]
     torch.testing.assert_close(told, whole, atol=1e-5, rtol=1e-5)
@@ -113,7 +113,7 @@ def test_the_scale_is_that_of_the_output(network):
 
 
 def test_lips_close_where_they_may_be_shut_and_nothing_else_changes():
-    network = Motion(replace(SMALL, shut=0.25, stretch=1.5))
+    network = MotionStudent(replace(SMALL, shut=0.25, stretch=1.5))
     motion = torch.tensor([2.0, 7.0]).expand(4, 2)
     chances = torch.tensor([0.0, 0.125, 0.25, 0.9])
     told = network.articulated(motion, chances.logit())

@@ -8,7 +8,7 @@ import torch
 from torchaudio.transforms import MelSpectrogram
 
 from s2v_core.models import checkpoint
-from s2v_core.networks.speaker_encoder import MOST, PIECE, QUIETEST, Speaker, SpeakerConfig
+from s2v_core.networks.speaker_encoder import MOST, PIECE, QUIETEST, SpeakerConfig, SpeakerEncoder
 from s2v_core.networks.students import Students, StudentsConfig, unit
 
 SMALL = SpeakerConfig(mels=6, hidden=5, levels=2, embedding=4)
@@ -16,9 +16,9 @@ STUDENTS = StudentsConfig(hidden=8, mu=6, nu=7, summary="voice", voice=2, decide
 
 
 @pytest.fixture
-def speaker() -> Speaker:
+def speaker() -> SpeakerEncoder:
     torch.manual_seed(1)
-    return Speaker(SMALL).eval()
+    return SpeakerEncoder(SMALL).eval()
 
 
 def noise(seconds: float, size: float = 0.1) -> torch.Tensor:
@@ -81,7 +81,7 @@ def test_the_nearest_voice_is_ones_own(speaker):
 def test_what_is_remembered_is_kept_on_disk(speaker, tmp_path):
     speaker.remember(torch.eye(4))
     checkpoint.save_network(tmp_path, speaker, speaker.config)
-    loaded = checkpoint.load_network(tmp_path, Speaker, SpeakerConfig)
+    loaded = checkpoint.load_network(tmp_path, SpeakerEncoder, SpeakerConfig)
     assert torch.equal(loaded.voices, torch.eye(4))
 
 

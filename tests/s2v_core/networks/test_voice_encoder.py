@@ -5,7 +5,7 @@ import torch
 from torchaudio.transforms import MelSpectrogram
 
 from s2v_core.networks import voice_encoder
-from s2v_core.networks.voice_encoder import Voice
+from s2v_core.networks.voice_encoder import VoiceEncoder
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -13,9 +13,9 @@ def noise(*shape: int) -> torch.Tensor:
 
 
 @pytest.fixture
-def network() -> Voice:
+def network() -> VoiceEncoder:
     torch.manual_seed(0)
-    return Voice(width=2).eval()
+    return VoiceEncoder(width=2).eval()
 
 
 def test_the_spectrogram_is_torchaudios(network):

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from s2v_core.streaming.prefetch import work_ahead
+from s2v_core.streaming.prefetch import prefetch
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -15,20 +15,20 @@ def test_results_keep_their_order(workers):
         time.sleep(0.002 * (item % 3))  # later ones are ready first
         return item * item
 
-    assert list(work_ahead(work, iter(range(20)), workers)) == [i * i for i in range(20)]
+    assert list(prefetch(work, iter(range(20)), workers)) == [i * i for i in range(20)]
 
 
 def test_nothing_is_made_of_nothing():
-    assert list(work_ahead(str, iter([]), 2)) == []
+    assert list(prefetch(str, iter([]), 2)) == []
 
 
 def test_work_runs_at_the_same_time():
     both = threading.Barrier(2, timeout=10)  # one thread alone would wait for ever
-    assert len(list(work_ahead(lambda _: both.wait(), iter([1, 2, 3, 4]), 2))) == 4
+    assert len(list(prefetch(lambda _: both.wait(), iter([1, 2, 3, 4]), 2))) == 4
 
 
 def test_every_thread_works_with_one_core():
-    threads = list(work_ahead(lambda _: torch.get_num_threads(), iter([1, 2, 3]), 2))
+    threads = list(prefetch(lambda _: torch.get_num_threads(), iter([1, 2, 3]), 2))
     assert threads == [1, 1, 1]
 
 
@@ -40,7 +40,7 @@ def test_few_results_wait_to_be_taken():
             taken.append(i)
             yield i
 
-    results = work_ahead(lambda i: i, items(), 2)
+    results = prefetch(lambda i: i, items(), 2)
     next(results)
     time.sleep(0.05)
     assert len(taken) <= 2 * 2 + 3
@@ -49,7 +49,7 @@ def test_few_results_wait_to_be_taken():
 
 def test_stopping_early_leaves_no_thread():
     before = threading.active_count()
-    results = work_ahead(lambda i: i, iter(range(1000)), 2)
+    results = prefetch(lambda i: i, iter(range(1000)), 2)
     next(results)
     results.close()
     assert threading.active_count() == before
@@ -62,11 +62,11 @@ def broken_items():
 
 def test_an_error_of_the_items_comes_through():
     with pytest.raises(ZeroDivisionError):
-        list(work_ahead(str, broken_items(), 2))
+        list(prefetch(str, broken_items(), 2))
 
 
 def test_an_error_of_the_work_comes_through():
-    results = work_ahead(lambda i: 1 // (3 - i), iter(range(9)), 2)
+    results = prefetch(lambda i: 1 // (3 - i), iter(range(9)), 2)
     with pytest.raises(ZeroDivisionError):
         list(results)
     assert threading.active_count() == 1 or all(

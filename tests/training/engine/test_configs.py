@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from s2v_core.engine import OPTIONAL
+from s2v_core.models.model_set import OPTIONAL
 from training.cpc import CPCSettings
 from training.engine import config as settings
 from training.features import FeaturesSettings
