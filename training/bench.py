@@ -25,7 +25,7 @@ from s2v_core.networks.speech2face import Speech2Face
 from s2v_core.rates import FPS, FRAME_SAMPLES
 from training.cpc import CPCSettings, CPCTrainer
 from training.data import in_memory
-from training.data.in_memory import HeldClips
+from training.data.in_memory import InMemoryClips
 from training.engine import config as settings
 from training.engine.dry_run import cost
 from training.engine.loop import Trainer
@@ -90,15 +90,15 @@ STAGES: dict[str, Callable[[Path, list[str], Accelerator], Made]] = {
 }
 
 
-def noisy(height: int, width: int) -> HeldClips:
+def noisy(height: int, width: int) -> InMemoryClips:
     """Return two clips of noise."""
     dice = np.random.default_rng(0)
-    return HeldClips.of(
+    return InMemoryClips.of(
         **{name: in_memory.noise(FRAMES, height, width, dice) for name in ("a", "b")}
     )
 
 
-def features(clips: HeldClips, model: ComposerConfig, context: int) -> list[dict[str, Tensor]]:
+def features(clips: InMemoryClips, model: ComposerConfig, context: int) -> list[dict[str, Tensor]]:
     """Return noise in the shapes of training.features, for a composer of these sizes."""
     size = (model.height >> 5, model.width >> 5)
     maps = {

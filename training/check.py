@@ -34,7 +34,7 @@ from s2v_core.networks.syncnet import FRAMES, SyncNet, SyncNetConfig
 from s2v_core.rates import FPS
 from training.data import duplicates, shards
 from training.data.clips import Clips
-from training.data.duplicates import Memory
+from training.data.duplicates import Fingerprint
 
 LOOKS = 6  # frames of a clip in which the face is looked for
 # Where the cascade sees the face of an aligned crop (on average over the avatars): x, y, width, height.
@@ -90,7 +90,7 @@ class Examined(Dataset):
     def __len__(self) -> int:
         return len(self.clips)
 
-    def __getitem__(self, index: int) -> tuple[dict[str, Any], Memory]:
+    def __getitem__(self, index: int) -> tuple[dict[str, Any], Fingerprint]:
         """Return a clip's measures and its memory."""
         row, frames, speech = (
             self.clips.rows[index],
@@ -103,7 +103,7 @@ class Examined(Dataset):
         if self.syncnet and row.frames > FRAMES:
             score = self.syncnet.score(frames, speech)
             measures |= {"offset": -score.offset, "confidence": score.confidence}
-        return measures, duplicates.remember(frames, speech)
+        return measures, duplicates.fingerprint(frames, speech)
 
 
 def face_share(frames: Tensor) -> float:
@@ -159,11 +159,11 @@ def examine(clips: Clips, syncnet: Path | None, workers: int) -> list[dict[str, 
     return list(records)
 
 
-def _as_it_is(examined: tuple[dict[str, Any], Memory]) -> tuple[dict[str, Any], Memory]:
+def _as_it_is(examined: tuple[dict[str, Any], Fingerprint]) -> tuple[dict[str, Any], Fingerprint]:
     return examined
 
 
-def _compared(clips: Clips, memories: tuple[Memory, ...]) -> Iterator[dict[str, Any]]:
+def _compared(clips: Clips, memories: tuple[Fingerprint, ...]) -> Iterator[dict[str, Any]]:
     """Yield what each clip shares with the others."""
     sound, movements, portraits = (
         np.stack([getattr(memory, kind) for memory in memories])
@@ -174,7 +174,7 @@ def _compared(clips: Clips, memories: tuple[Memory, ...]) -> Iterator[dict[str, 
         "same_sound": duplicates.copies(sound, n_frames),
         "same_picture": duplicates.copies(movements, n_frames),
     }
-    faces = duplicates.resemblances(portraits, [row.actor for row in clips.rows])
+    faces = duplicates.similarities(portraits, [row.actor for row in clips.rows])
     for index, resemblance in enumerate(faces):
         same = {kind: found.get(index) for kind, found in copies.items()}
         yield {kind: clips.rows[found[0]].name if found else "" for kind, found in same.items()} | {

@@ -18,8 +18,8 @@ from training.data.augment import augment, other_voice
 from training.data.clips import Clips
 from training.engine import config as settings
 from training.engine.config import Schedule
-from training.engine.distributed import dice
-from training.engine.dry_run import rehearse
+from training.engine.distributed import item_rngs
+from training.engine.dry_run import report_cost
 from training.engine.loop import export, run
 from training.engine.optim import accelerated, prepared
 from training.objectives import losses
@@ -67,7 +67,7 @@ class CPCTrainer:
     def batch(self, step: int) -> Tensor:
         """Return ``batch`` windows (B, T) of random clips, each in another voice, room and level."""
         return torch.stack(
-            [self._window(rng) for rng in dice(self.accelerator, self.schedule, step)]
+            [self._window(rng) for rng in item_rngs(self.accelerator, self.schedule, step)]
         )
 
     def _window(self, rng: np.random.Generator) -> Tensor:
@@ -98,7 +98,7 @@ def main(args: argparse.Namespace) -> None:
     accelerator = accelerated(config.schedule)
     trainer = CPCTrainer(config, Clips.read(args.data, "train"), accelerator)
     if args.dry_run:
-        rehearse(trainer, accelerator, "cpc")
+        report_cost(trainer, accelerator, "cpc")
         return
     run(trainer, accelerator, args.run / "cpc")
     export(accelerator, args.run / "export" / "cpc", trainer.updates.learnt.cpc, config.model)

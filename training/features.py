@@ -15,16 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import save_file
 from tqdm import tqdm
 
-from s2v_core.models import checkpoint
-from s2v_core.networks.cpc import CPC, CPCConfig
 from training.data.augment import augment
 from training.data.clips import Clips
+from training.data.features import FrozenNetworks
 from training.engine import config as settings
-from training.teachers import VGG, SENet, SENetConfig, VGGConfig
 
 
 @dataclass(frozen=True)
@@ -36,42 +33,10 @@ class FeaturesSettings:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Frozen:
-    """The frozen networks: CPC and both teachers."""
-
-    cpc: CPC
-    identity: VGG
-    emotion: SENet
-
-    @classmethod
-    def read(cls, run: Path) -> Frozen:
-        """Return those of ``run``."""
-        folder = run / "export"
-        return cls(
-            checkpoint.load_network(folder / "cpc", CPC, CPCConfig),
-            checkpoint.load_network(folder / "teacher_identity", VGG, VGGConfig),
-            checkpoint.load_network(folder / "teacher_emotion", SENet, SENetConfig),
-        )
-
-    def hear(self, speech: Tensor) -> Tensor:
-        """Return what the students and the composer hear (L, D) of ``speech (T,)``."""
-        return self.cpc.hear(speech[None])[0]
-
-    def see(self, frames: Tensor, every: int) -> dict[str, Tensor]:
-        """Return a clip's identity and maps (first frame) and emotion (``every`` so many frames)."""
-        first = frames[:1]
-        seen = {
-            "emotion": self.emotion.feature(frames[::every]),
-            "identity": self.identity.feature(first)[0],
-        }
-        return seen | {f"map.{i}": m[0] for i, m in enumerate(self.identity.maps(first))}
-
-
 @torch.inference_mode()
 def extract(clips: Clips, run: Path, config: FeaturesSettings) -> None:
     """Write the features of every clip that has none yet."""
-    frozen, folder = Frozen.read(run), run / "features"
+    frozen, folder = FrozenNetworks.read(run), run / "features"
     folder.mkdir(parents=True, exist_ok=True)
     for index, row in enumerate(tqdm(clips.rows, desc="features", unit="clip")):
         path = folder / f"{row.name}.safetensors"
@@ -87,12 +52,6 @@ def extract(clips: Clips, run: Path, config: FeaturesSettings) -> None:
         tensors |= frozen.see(clips.frames(index), config.every)
         save_file({k: v.half().contiguous() for k, v in tensors.items()}, path.with_suffix(".part"))
         path.with_suffix(".part").rename(path)
-
-
-def read(run: Path, clips: Clips) -> list[dict[str, Tensor]]:
-    """Return the features of ``clips`` as float32, in their order."""
-    paths = [run / "features" / f"{row.name}.safetensors" for row in clips.rows]
-    return [{k: v.float() for k, v in load_file(path).items()} for path in paths]
 
 
 def main(args: argparse.Namespace) -> None:

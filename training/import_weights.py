@@ -35,7 +35,8 @@ from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.sdfa import SDFA, SDFAConfig
 from s2v_core.networks.speaker_encoder import SpeakerConfig, SpeakerEncoder
 from s2v_core.rates import SAMPLE_RATE
-from training.teachers import SENET_BLOCKS, VGG, VGG_BLOCKS, SENet, SENetConfig, VGGConfig
+from training.networks.senet import SENET_BLOCKS, SENet, SENetConfig
+from training.networks.vgg import VGG, VGG_BLOCKS, VGGConfig
 
 # What a pickled array is made of; crema.dat keeps its mean face as one.
 NUMPY = [

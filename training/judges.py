@@ -17,10 +17,11 @@ from s2v_core.vocabulary import EMOTION_CODES
 from training.data.clips import Clips
 from training.engine import config as settings
 from training.engine.config import Schedule
-from training.engine.dry_run import rehearse
+from training.engine.dry_run import report_cost
 from training.engine.loop import export, run
 from training.engine.optim import accelerated
-from training.teachers import SENet, SENetConfig, TeacherTrainer, clip_accuracy
+from training.networks.senet import SENet, SENetConfig
+from training.teachers import TeacherTrainer, clip_accuracy
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def main(args: argparse.Namespace) -> None:
             network, known, train, config.schedule, accelerator, soft=config.soft
         )
         if args.dry_run:
-            rehearse(trainer, accelerator, f"judge_{kind}")
+            report_cost(trainer, accelerator, f"judge_{kind}")
             continue
         run(trainer, accelerator, args.run / f"judge_{kind}")
         judge = trainer.updates.learnt.cpu().eval()

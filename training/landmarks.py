@@ -36,8 +36,8 @@ from training.data.alignment import read_frames
 from training.data.corpora import Clip
 from training.engine import config as settings
 from training.engine.config import Schedule
-from training.engine.distributed import dice
-from training.engine.dry_run import rehearse
+from training.engine.distributed import item_rngs
+from training.engine.dry_run import report_cost
 from training.engine.loop import export, run
 from training.engine.optim import accelerated, prepared
 
@@ -128,7 +128,7 @@ class LandmarkTrainer:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return patches (B, 1, 96, 96) and points (B, 9, 2), both in [-1, 1]."""
-        items = [self._item(rng) for rng in dice(self.accelerator, self.schedule, step)]
+        items = [self._item(rng) for rng in item_rngs(self.accelerator, self.schedule, step)]
         patches, points = (np.stack(column) for column in zip(*items, strict=True))
         return normalise(patches), torch.from_numpy(points).float() / 48 - 1
 
@@ -162,7 +162,7 @@ def main(args: argparse.Namespace) -> None:
     accelerator = accelerated(config.schedule)
     trainer = LandmarkTrainer(config, squares, points, accelerator)
     if args.dry_run:
-        rehearse(trainer, accelerator, "landmarks")
+        report_cost(trainer, accelerator, "landmarks")
         return
     run(trainer, accelerator, args.run / "landmarks")
     network = trainer.updates.learnt.cpu().eval()

@@ -20,11 +20,11 @@ from training.data.augment import varied
 from training.data.clips import Clips
 from training.engine import config as settings
 from training.engine.config import Schedule
-from training.engine.distributed import dice
-from training.engine.dry_run import rehearse
+from training.engine.distributed import item_rngs
+from training.engine.dry_run import report_cost
 from training.engine.loop import export, run
 from training.engine.optim import accelerated, prepared
-from training.teachers import SENet, SENetConfig
+from training.networks.senet import SENet, SENetConfig
 
 UPPER, LOWER = 7, 8  # the inner lips' places in face.POINTS
 
@@ -54,7 +54,7 @@ class LipsTrainer:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return frames (B, 3, H, W) and their openings (B,) in pixels."""
-        items = [self._item(rng) for rng in dice(self.accelerator, self.schedule, step)]
+        items = [self._item(rng) for rng in item_rngs(self.accelerator, self.schedule, step)]
         frames, openings = zip(*items, strict=True)
         return torch.stack(frames), torch.stack(openings)
 
@@ -96,7 +96,7 @@ def main(args: argparse.Namespace) -> None:
     accelerator = accelerated(config.schedule)
     trainer = LipsTrainer(config, train, accelerator)
     if args.dry_run:
-        rehearse(trainer, accelerator, "judge_lips")
+        report_cost(trainer, accelerator, "judge_lips")
         return
     run(trainer, accelerator, args.run / "judge_lips")
     judge = trainer.updates.learnt.cpu().eval()

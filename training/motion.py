@@ -26,8 +26,8 @@ from training.data.augment import augment, other_voice
 from training.data.clips import Clips
 from training.engine import config as settings
 from training.engine.config import Schedule
-from training.engine.distributed import dice
-from training.engine.dry_run import rehearse
+from training.engine.distributed import item_rngs
+from training.engine.dry_run import report_cost
 from training.engine.loop import export, run
 from training.engine.optim import accelerated, prepared, started
 from training.objectives import losses
@@ -92,7 +92,7 @@ class MotionTrainer:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return what is heard (B, L, D) and the motion (B, frames, 11)."""
-        items = [self._item(rng) for rng in dice(self.accelerator, self.schedule, step)]
+        items = [self._item(rng) for rng in item_rngs(self.accelerator, self.schedule, step)]
         steps, motion = zip(*items, strict=True)
         return torch.stack(steps), torch.stack(motion)
 
@@ -120,8 +120,8 @@ class MotionTrainer:
         told, shut = self.network(steps)
         terms = {
             "motion": losses.motion(told, motion, scale),
-            "ajar": self.config.lambda_ajar * losses.ajar(told, motion, scale),
-            "shut": self.config.lambda_shut * losses.shut(shut, motion, scale),
+            "ajar": self.config.lambda_ajar * losses.lip_closure(told, motion, scale),
+            "shut": self.config.lambda_shut * losses.closed_opening(shut, motion, scale),
         }
         self.updates.learn(sum(terms.values()))
         return {name: term.item() for name, term in terms.items()}
@@ -168,7 +168,7 @@ def main(args: argparse.Namespace) -> None:
     accelerator = accelerated(config.schedule)
     trainer = MotionTrainer(config, clips, cpc, accelerator)
     if args.dry_run:
-        rehearse(trainer, accelerator, "motion")
+        report_cost(trainer, accelerator, "motion")
         return
     run(trainer, accelerator, args.run / "motion")
     network = trainer.updates.learnt.cpu().eval()

@@ -29,13 +29,15 @@ from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.students import unit
 from training.data import in_memory
-from training.data.in_memory import HeldClips
+from training.data.features import FrozenNetworks
+from training.data.in_memory import InMemoryClips
 from training.engine import config as settings
 from training.engine.loop import run
 from training.engine.optim import accelerated
-from training.features import Frozen
+from training.networks.senet import SENet
+from training.networks.vgg import VGG
 from training.stage2 import Stage2Settings, Stage2Trainer
-from training.teachers import VGG, SENet, TeachersSettings
+from training.teachers import TeachersSettings
 
 CONFIGS = Path("training/configs/avatars")
 SHIPPED = Path("checkpoints/avatars")
@@ -49,18 +51,18 @@ DEFAULTS = (
 ENLARGED = 3
 
 
-def frozen(run: Path | None) -> Frozen:
+def frozen(run: Path | None) -> FrozenNetworks:
     """Return the networks of ``run``, or the shipped CPC and teachers that learnt nothing."""
     if run is not None:
-        return Frozen.read(run)
+        return FrozenNetworks.read(run)
     torch.manual_seed(0)
     sizes = settings.read(CONFIGS / "teachers.yaml", TeachersSettings)
     cpc = checkpoint.load_network(SHIPPED / "cpc", CPC, CPCConfig)
-    return Frozen(cpc, VGG(sizes.identity).eval(), SENet(sizes.emotion).eval())
+    return FrozenNetworks(cpc, VGG(sizes.identity).eval(), SENet(sizes.emotion).eval())
 
 
 @torch.inference_mode()
-def features(clips: HeldClips, networks: Frozen) -> list[dict[str, torch.Tensor]]:
+def features(clips: InMemoryClips, networks: FrozenNetworks) -> list[dict[str, torch.Tensor]]:
     """Return what stage 2 needs of the clips: nu from the teacher, and 0 for mu.
 
     One clip has one emotion. Beside a constant mu the speech is a small part of what enters the decoder,
@@ -76,7 +78,9 @@ def features(clips: HeldClips, networks: Frozen) -> list[dict[str, torch.Tensor]
     return found
 
 
-def memorise(clips: HeldClips, networks: Frozen, config: Stage2Settings, out: Path) -> torch.Tensor:
+def memorise(
+    clips: InMemoryClips, networks: FrozenNetworks, config: Stage2Settings, out: Path
+) -> torch.Tensor:
     """Train stage 2 on the first of ``clips`` and return what it makes of it (N, 3, H, W)."""
     torch.manual_seed(config.schedule.seed)
     accelerator = accelerated(config.schedule)
@@ -92,7 +96,7 @@ def memorise(clips: HeldClips, networks: Frozen, config: Stage2Settings, out: Pa
     return whole()
 
 
-def show(clips: HeldClips, fake: torch.Tensor, out: Path) -> None:
+def show(clips: InMemoryClips, fake: torch.Tensor, out: Path) -> None:
     """Write ``out/clip.mp4``: the real video beside the generated one."""
     pairs = torch.cat([clips.frames(0), fake], dim=3)
     frames = (
@@ -118,7 +122,7 @@ def curve(out: Path) -> None:
 def overfit(args: argparse.Namespace) -> None:
     """Memorise the clip, show it, and say how near the generated frames are."""
     config = settings.read(args.config, Stage2Settings, [*DEFAULTS, *args.overrides])
-    clips = HeldClips.of(**{args.clip.stem: in_memory.read(args.clip, SHIPPED / "landmarks")})
+    clips = InMemoryClips.of(**{args.clip.stem: in_memory.read(args.clip, SHIPPED / "landmarks")})
     fake = memorise(clips, frozen(args.run), config, args.out)
     show(clips, fake, args.out)
     curve(args.out)

@@ -32,14 +32,13 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
-from s2v_core.errors import CheckpointError, UserError
+from s2v_core.errors import UserError
 from s2v_core.face.align import HEIGHT, WIDTH
-from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet
+from s2v_core.face.landmarks import LandmarkNet
 from s2v_core.face.points import LIDS, POINTS
-from s2v_core.models import checkpoint
 from s2v_core.rates import FPS, FRAME_SAMPLES
 from training.data import corpora, shards
-from training.data.alignment import UnusableError, align_clip
+from training.data.alignment import UnusableError, align_clip, load_landmarks
 from training.data.corpora import CORPORA, Clip
 
 # What a shard's own table says of each clip; those with a reason are left out.
@@ -51,14 +50,6 @@ class Work(NamedTuple):
 
     name: str
     clips: list[Clip]
-
-
-def load_landmarks(weights: Path) -> LandmarkNet:
-    """Return the landmark network; UserError when it is missing."""
-    try:
-        return checkpoint.load_network(weights, LandmarkNet, LandmarkConfig)
-    except CheckpointError as error:
-        raise UserError(f"A corpus without landmarks needs --landmarks: {error}") from None
 
 
 def shares(clips: Iterable[Clip]) -> Iterator[Work]:

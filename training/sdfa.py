@@ -26,14 +26,13 @@ from training.data.augment import augment
 from training.data.clips import Clips
 from training.engine import config as settings
 from training.engine.config import Schedule
-from training.engine.distributed import dice, rolled, share
-from training.engine.dry_run import rehearse
+from training.engine.distributed import item_rngs, rolled, share
+from training.engine.dry_run import report_cost
 from training.engine.loop import export, run
-from training.engine.optim import accelerated, prepared, started
+from training.engine.optim import Adversary, accelerated, prepared, started
 from training.evaluation.figures import moments, sheet, spread, strips
 from training.objectives import losses
 from training.objectives.discriminators import (
-    Adversary,
     FrameDiscriminator,
     SequenceDiscriminator,
     SnippetSync,
@@ -115,7 +114,7 @@ class SDFATrainer:
         longest = max(starts) + self.config.frames  # of all processes' clips
         own = share(self.accelerator, self.schedule.batch)
         picks, starts = picks[own], starts[own]
-        variations = dice(self.accelerator, self.schedule, step)
+        variations = item_rngs(self.accelerator, self.schedule, step)
         speech = [augment(self.speech[i], d) for i, d in zip(picks, variations, strict=True)]
         windows = [self._windows(s, longest) for s in speech]
         shown = [(i, slice(s, s + self.config.frames)) for i, s in zip(picks, starts, strict=True)]
@@ -258,7 +257,7 @@ def main(args: argparse.Namespace) -> None:
     accelerator = accelerated(config.schedule)
     trainer = SDFATrainer(config, Clips.read(args.data, "train"), voice, accelerator)
     if args.dry_run:
-        rehearse(trainer, accelerator, config.name)
+        report_cost(trainer, accelerator, config.name)
         return
     run(trainer, accelerator, args.run / config.name, picture=trainer.picture)
     export(accelerator, args.run / "export" / config.name, trainer.updates.learnt, config.model)

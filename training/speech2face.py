@@ -18,13 +18,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2v_core.networks.speech2face import Speech2Face, Speech2FaceConfig
-from training import features
+from training.data import features
 from training.data.augment import augment
 from training.data.clips import Clips
 from training.engine import config as settings
 from training.engine.config import Schedule
-from training.engine.distributed import dice
-from training.engine.dry_run import rehearse
+from training.engine.distributed import item_rngs
+from training.engine.dry_run import report_cost
 from training.engine.loop import export, run
 from training.engine.optim import accelerated, prepared
 
@@ -53,7 +53,7 @@ class Speech2FaceTrainer:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return audio (B, T) and the face features (B, feature) of its speakers."""
-        items = [self._item(rng) for rng in dice(self.accelerator, self.schedule, step)]
+        items = [self._item(rng) for rng in item_rngs(self.accelerator, self.schedule, step)]
         audio, faces = zip(*items, strict=True)
         return torch.stack(audio), torch.stack(faces)
 
@@ -82,7 +82,7 @@ def main(args: argparse.Namespace) -> None:
     accelerator = accelerated(config.schedule)
     trainer = Speech2FaceTrainer(config, clips, faces, accelerator)
     if args.dry_run:
-        rehearse(trainer, accelerator, "speech2face")
+        report_cost(trainer, accelerator, "speech2face")
         return
     run(trainer, accelerator, args.run / "speech2face")
     folder = args.run / "export" / "speech2face"

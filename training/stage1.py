@@ -20,12 +20,12 @@ from s2v_core.analysis import speakers
 from s2v_core.analysis.speakers import StoredClip
 from s2v_core.networks.students import Students, StudentsConfig, unit
 from s2v_core.rates import HOP, STEPS_PER_SECOND
-from training import features
+from training.data import features
 from training.data.clips import Clips
 from training.engine import config as settings
 from training.engine.config import Schedule
-from training.engine.distributed import dice
-from training.engine.dry_run import rehearse
+from training.engine.distributed import item_rngs
+from training.engine.dry_run import report_cost
 from training.engine.loop import export, run
 from training.engine.optim import accelerated, prepared
 from training.objectives import losses
@@ -73,7 +73,7 @@ class Stage1Trainer:
         common = np.random.default_rng((self.schedule.seed, step))
         seconds = common.uniform(self.config.shortest, self.config.longest)
         steps = int(seconds * STEPS_PER_SECOND)
-        items = [self._item(steps, rng) for rng in dice(self.accelerator, self.schedule, step)]
+        items = [self._item(steps, rng) for rng in item_rngs(self.accelerator, self.schedule, step)]
         heard, mu, nu = (torch.stack(column) for column in zip(*items, strict=True))
         return heard, mu, nu
 
@@ -170,7 +170,7 @@ def main(args: argparse.Namespace) -> None:
     report = partial(trainer.agreement, (train, seen), held_out)
     epoch = trainer.schedule.epoch(len(seen))
     if args.dry_run:
-        rehearse(trainer, accelerator, "stage1")
+        report_cost(trainer, accelerator, "stage1")
         return
     run(trainer, accelerator, args.run / "stage1", report=report, report_every=epoch)
     students = trainer.updates.learnt

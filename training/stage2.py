@@ -22,18 +22,17 @@ from s2v_core.models import checkpoint
 from s2v_core.networks.composer import Composer, ComposerConfig
 from s2v_core.networks.cpc import context_windows
 from s2v_core.networks.students import Students, StudentsConfig, unit
-from training import features
+from training.data import features
 from training.data.clips import Clips
 from training.engine import config as settings
 from training.engine.config import Schedule
-from training.engine.distributed import dice
-from training.engine.dry_run import rehearse
+from training.engine.distributed import item_rngs
+from training.engine.dry_run import report_cost
 from training.engine.loop import export, run
-from training.engine.optim import accelerated, prepared, started
+from training.engine.optim import Adversary, accelerated, prepared, started
 from training.evaluation.figures import moments, sheet, spread, strips
 from training.objectives import losses
 from training.objectives.discriminators import (
-    Adversary,
     FrameDiscriminator,
     IdentityDiscriminator,
     SyncDiscriminator,
@@ -112,7 +111,7 @@ class Stage2Trainer:
 
     def batch(self, step: int) -> Batch:
         """Return ``batch`` clips with ``frames`` random frames each, or this process's share of them."""
-        items = [self._item(rng) for rng in dice(self.accelerator, self.schedule, step)]
+        items = [self._item(rng) for rng in item_rngs(self.accelerator, self.schedule, step)]
         *columns, maps = zip(*items, strict=True)
         stacked = [torch.stack(column) for column in columns]
         return Batch(*stacked, [torch.stack(level) for level in zip(*maps, strict=True)])
@@ -274,7 +273,7 @@ def main(args: argparse.Namespace) -> None:
     accelerator = accelerated(config.schedule)
     trainer = Stage2Trainer(config, clips, seen, accelerator)
     if args.dry_run:
-        rehearse(trainer, accelerator, "stage2")
+        report_cost(trainer, accelerator, "stage2")
         return
     run(trainer, accelerator, args.run / "stage2", picture=trainer.picture)
     export(accelerator, args.run / "export" / "composer", trainer.updates.learnt, config.model)

@@ -24,8 +24,8 @@ from training.data.augment import augment, soften
 from training.data.clips import Clips
 from training.engine import config as settings
 from training.engine.config import Schedule
-from training.engine.distributed import dice
-from training.engine.dry_run import rehearse
+from training.engine.distributed import item_rngs
+from training.engine.dry_run import report_cost
 from training.engine.loop import export, run
 from training.engine.optim import accelerated, prepared
 
@@ -73,7 +73,7 @@ class SyncNetTrainer:
 
     def batch(self, step: int) -> Batch:
         """Return ``moments`` random moments of each of ``batch`` random clips."""
-        items = [self._moments(rng) for rng in dice(self.accelerator, self.schedule, step)]
+        items = [self._moments(rng) for rng in item_rngs(self.accelerator, self.schedule, step)]
         frames, heard = zip(*items, strict=True)
         return Batch(torch.cat(frames), torch.cat(heard))
 
@@ -130,7 +130,7 @@ def main(args: argparse.Namespace) -> None:
     accelerator = accelerated(config.schedule)
     trainer = SyncNetTrainer(config, Clips.read(args.data, "train"), accelerator)
     if args.dry_run:
-        rehearse(trainer, accelerator, "syncnet")
+        report_cost(trainer, accelerator, "syncnet")
         return
     run(trainer, accelerator, args.run / "syncnet")
     syncnet = trainer.updates.learnt.syncnet.cpu().eval()

@@ -22,158 +22,12 @@ from training.data.augment import varied
 from training.data.clips import Clips
 from training.engine import config as settings
 from training.engine.config import Schedule
-from training.engine.distributed import dice
-from training.engine.dry_run import rehearse
+from training.engine.distributed import item_rngs
+from training.engine.dry_run import report_cost
 from training.engine.loop import export, run
 from training.engine.optim import accelerated, prepared
-
-VGG_BLOCKS = (2, 2, 3, 3, 3)  # convolutions before each of the five pools
-SENET_BLOCKS = (3, 4, 6, 3)
-
-
-@dataclass(frozen=True)
-class VGGConfig:
-    """VGG-16 of Parkhi et al. (2015); the defaults are the published VGGFace."""
-
-    channels: tuple[int, ...] = (64, 128, 256, 512, 512)
-    feature: int = 4096
-    classes: int = 2622
-    height: int = 224
-    width: int = 224
-    mean: tuple[float, ...] = (129.186279, 104.762382, 93.593964)  # RGB, 0 to 255
-    norm: bool = False  # batch norm after every convolution: the published one has none
-
-
-class VGG(nn.Module):
-    """Identity teacher: fc7 features of a face, and the maps of its five pools for D_id."""
-
-    def __init__(self, config: VGGConfig) -> None:
-        super().__init__()
-        self.config = config
-        ends = (3, *config.channels)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(*_vgg_block(c_in, c_out, n, config.norm))
-            for c_in, c_out, n in zip(ends, config.channels, VGG_BLOCKS, strict=False)
-        )
-        flat = config.channels[-1] * (config.height // 32) * (config.width // 32)
-        self.fc6, self.fc7 = (
-            nn.Linear(flat, config.feature),
-            nn.Linear(config.feature, config.feature),
-        )
-        self.fc8 = nn.Linear(config.feature, config.classes)
-
-    def maps(self, frames: Tensor) -> list[Tensor]:
-        """Return pool5 to pool1, smallest first, of ``frames (B, 3, H, W)`` in [-1, 1] at their own size."""
-        x, pools = zero_mean(frames, self.config.mean), []
-        for block in self.blocks:
-            x = block(x)
-            pools.append(x)
-        return pools[::-1]
-
-    def feature(self, frames: Tensor) -> Tensor:
-        """Return nu* (B, feature), fc7 after its ReLU."""
-        x = self.maps(resized(frames, self.config.height, self.config.width))[0].flatten(1)
-        x = F.dropout(F.relu(self.fc6(x)), 0.5, self.training)
-        return F.relu(self.fc7(x))
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Return the identity logits (B, classes)."""
-        return self.fc8(F.dropout(self.feature(frames), 0.5, self.training))
-
-
-def _vgg_block(c_in: int, c_out: int, n: int, norm: bool) -> list[nn.Module]:
-    layers: list[nn.Module] = []
-    for i in range(n):
-        layers.append(nn.Conv2d(c_in if i == 0 else c_out, c_out, 3, 1, 1))
-        layers += [nn.BatchNorm2d(c_out)] if norm else []
-        layers.append(nn.ReLU())
-    return [*layers, nn.MaxPool2d(2)]
-
-
-@dataclass(frozen=True)
-class SENetConfig:
-    """SENet-50 as Albanie's FERPlus export; the defaults are the published sizes."""
-
-    stem: int = 64  # the stages' outputs are 4, 8, 16 and 32 times as wide: 2,048 features
-    classes: int = 8
-    height: int = 224
-    width: int = 224
-    mean: tuple[float, ...] = (131.0912, 103.8827, 91.4953)
-
-    @property
-    def feature(self) -> int:
-        """Size of mu*."""
-        return 32 * self.stem
-
-
-class SEBottleneck(nn.Module):
-    """A bottleneck whose channels are weighed by squeeze and excitation; stride in its first 1x1."""
-
-    def __init__(self, c_in: int, c_mid: int, stride: int) -> None:
-        super().__init__()
-        c_out = 4 * c_mid
-        self.reduce = nn.Sequential(
-            nn.Conv2d(c_in, c_mid, 1, stride, bias=False), nn.BatchNorm2d(c_mid)
-        )
-        self.middle = nn.Sequential(
-            nn.Conv2d(c_mid, c_mid, 3, 1, 1, bias=False), nn.BatchNorm2d(c_mid)
-        )
-        self.increase = nn.Sequential(nn.Conv2d(c_mid, c_out, 1, bias=False), nn.BatchNorm2d(c_out))
-        self.down, self.up = nn.Conv2d(c_out, c_out // 16, 1), nn.Conv2d(c_out // 16, c_out, 1)
-        self.project = nn.Identity()
-        if stride != 1 or c_in != c_out:
-            self.project = nn.Sequential(
-                nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out)
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (B, 4 c_mid, h / stride, w / stride)."""
-        y = self.increase(F.relu(self.middle(F.relu(self.reduce(x)))))
-        gate = torch.sigmoid(self.up(F.relu(self.down(y.mean((2, 3), keepdim=True)))))
-        return F.relu(gate * y + self.project(x))
-
-
-class SENet(nn.Module):
-    """Emotion teacher: pool5 features of a face."""
-
-    def __init__(self, config: SENetConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, config.stem, 7, 2, 3, bias=False),
-            nn.BatchNorm2d(config.stem),
-            nn.ReLU(),
-            nn.MaxPool2d(3, 2, ceil_mode=True),
-        )
-        blocks, c_in = [], config.stem
-        for stage, n in enumerate(SENET_BLOCKS):
-            c_mid = config.stem * 2**stage
-            for i in range(n):
-                blocks.append(SEBottleneck(c_in, c_mid, stride=2 if stage and i == 0 else 1))
-                c_in = 4 * c_mid
-        self.blocks = nn.Sequential(*blocks)
-        self.classifier = nn.Linear(c_in, config.classes)
-
-    def feature(self, frames: Tensor) -> Tensor:
-        """Return the emotion feature (B, 32 stem) of ``frames (B, 3, H, W)`` in [-1, 1]."""
-        x = resized(frames, self.config.height, self.config.width)
-        return self.blocks(self.stem(zero_mean(x, self.config.mean))).mean((2, 3))
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Return the emotion logits (B, classes)."""
-        return self.classifier(F.dropout(self.feature(frames), 0.3, self.training))
-
-
-def zero_mean(frames: Tensor, mean: tuple[float, ...]) -> Tensor:
-    """Return ``frames (B, 3, H, W)`` from [-1, 1] as 0 to 255 less the teacher's channel means."""
-    return (frames + 1) * 127.5 - torch.tensor(mean, device=frames.device).view(3, 1, 1)
-
-
-def resized(frames: Tensor, height: int, width: int) -> Tensor:
-    """Return ``frames (B, 3, H, W)`` at the size a teacher was trained on."""
-    if frames.shape[-2:] == (height, width):
-        return frames
-    return F.interpolate(frames, (height, width), mode="bilinear", antialias=True)
+from training.networks.senet import SENet, SENetConfig
+from training.networks.vgg import VGG, VGGConfig
 
 
 @dataclass(frozen=True)
@@ -211,7 +65,7 @@ class TeacherTrainer:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return frames (B, 3, H, W) and labels (B,)."""
-        items = [self._item(rng) for rng in dice(self.accelerator, self.schedule, step)]
+        items = [self._item(rng) for rng in item_rngs(self.accelerator, self.schedule, step)]
         frames, labels = zip(*items, strict=True)
         return torch.stack(frames), torch.tensor(labels)
 
@@ -269,7 +123,7 @@ def main(args: argparse.Namespace) -> None:
             model, [label(r) for r in train.rows], train, schedule, accelerator
         )
         if args.dry_run:
-            rehearse(trainer, accelerator, f"teacher_{name}")
+            report_cost(trainer, accelerator, f"teacher_{name}")
             continue
         run(trainer, accelerator, args.run / f"teacher_{name}")
         network = trainer.updates.learnt

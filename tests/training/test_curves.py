@@ -9,11 +9,11 @@ import pytest
 from s2v_core.errors import UserError
 from training import curves
 from training.engine.config import Schedule
-from training.engine.logger import Journal
+from training.engine.logger import Logger
 
 
 def test_what_a_journal_wrote_is_drawn_without_its_speed(tmp_path):
-    with Journal(tmp_path / "run" / "sdfa", Schedule(steps=60, batch=2), 0) as journal:
+    with Logger(tmp_path / "run" / "sdfa", Schedule(steps=60, batch=2), 0) as journal:
         journal.folder.mkdir(parents=True)
         for step in range(60):
             journal.note(step, {"pixel": 100.0 - step, "mouth": 1.0})

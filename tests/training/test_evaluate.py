@@ -16,22 +16,12 @@ from s2v_core.vocabulary import EMOTION_CODES
 from training import evaluate
 from training.data.clips import Clips
 from training.data.shards import Row
-from training.evaluate import (
-    COLUMNS,
-    ROWS,
-    Comparison,
-    Jury,
-    Subject,
-    interval,
-    markdown,
-    mismatched,
-    neutral,
-    read_records,
-    summary,
-    worst,
-)
+from training.evaluate import worst
+from training.evaluation.comparison import Comparison, Subject, mismatched, neutral
 from training.evaluation.figures import COLUMNS as SHOWN
 from training.evaluation.figures import spread, strips
+from training.evaluation.judges import Jury
+from training.evaluation.table import COLUMNS, ROWS, interval, markdown, read_records, summary
 
 MODEL = Path(__file__).parents[2] / "checkpoints" / "avatars"
 

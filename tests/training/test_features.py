@@ -7,10 +7,12 @@ import torch
 
 from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
-from training import features
+from training.data import features
 from training.data.clips import Clips
-from training.features import FeaturesSettings, Frozen, extract
-from training.teachers import VGG, SENet, SENetConfig, VGGConfig
+from training.data.features import FrozenNetworks
+from training.features import FeaturesSettings, extract
+from training.networks.senet import SENet, SENetConfig
+from training.networks.vgg import VGG, VGGConfig
 
 NETWORKS = {
     "cpc": (CPC, CPCConfig(channels=(4,) * 5, context=3)),
@@ -49,12 +51,12 @@ def test_copies_are_augmented_and_the_first_is_clean(everything, run):
     seen = features.read(run, everything)[0]
     assert not torch.allclose(seen["context.0"], seen["context.1"], atol=1e-2)
     with torch.inference_mode():
-        clean = Frozen.read(run).hear(everything.speech(0))
+        clean = FrozenNetworks.read(run).hear(everything.speech(0))
     torch.testing.assert_close(seen["context.0"], clean, atol=2e-3, rtol=2e-3)
 
 
 def test_what_the_teachers_see_is_of_the_clips_own_frames(everything, run):
-    frozen, place = Frozen.read(run), 2
+    frozen, place = FrozenNetworks.read(run), 2
     seen = features.read(run, everything)[place]
     frames = everything.frames(place)
     assert seen["emotion"].shape == (16, NETWORKS["teacher_emotion"][1].feature)

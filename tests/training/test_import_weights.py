@@ -21,7 +21,8 @@ from s2v_core.networks.sdfa import SDFA, SDFAConfig
 from s2v_core.networks.speaker_encoder import SpeakerConfig, SpeakerEncoder
 from training import import_weights
 from training.import_weights import SOURCES, convert, fetch, renamed, senet_names, verify, vgg_names
-from training.teachers import VGG, SENet, SENetConfig, VGGConfig
+from training.networks.senet import SENet, SENetConfig
+from training.networks.vgg import VGG, VGGConfig
 
 TINY_VGG = VGGConfig((2, 3, 4, 5, 6), feature=7, classes=3, height=64, width=32)
 TINY_SENET = SENetConfig(stem=4, classes=8, height=64, width=32)

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from training.data.clips import Clips
 from training.engine.config import Schedule
 from training.lips import LOWER, UPPER, LipsSettings, LipsTrainer, opening, reliability
-from training.teachers import SENetConfig
+from training.networks.senet import SENetConfig
 
 SETTINGS = LipsSettings(
     model=SENetConfig(stem=4, classes=1, height=64, width=32),

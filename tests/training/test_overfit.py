@@ -15,14 +15,15 @@ from s2v_core.media import video
 from s2v_core.networks.cpc import CPC, CPCConfig
 from training import overfit
 from training.data import in_memory
-from training.data.in_memory import HeldClips
+from training.data.features import FrozenNetworks
+from training.data.in_memory import InMemoryClips
 from training.engine.config import Schedule
-from training.features import Frozen
-from training.teachers import VGG, SENet, SENetConfig, VGGConfig
+from training.networks.senet import SENet, SENetConfig
+from training.networks.vgg import VGG, VGGConfig
 
 
 @pytest.fixture
-def clip() -> HeldClips:
+def clip() -> InMemoryClips:
     """A clip of 12 frames: a bright bar that goes down while the head turns."""
     made = in_memory.noise(12, 64, 32, np.random.default_rng(0))
     points = np.repeat(made.points[:1], 12, axis=0)
@@ -30,16 +31,16 @@ def clip() -> HeldClips:
     pictures = np.full_like(made.frames, 60)
     for k, picture in enumerate(pictures):
         picture[4 * k : 4 * k + 16] = 200
-    return HeldClips.of(bar=replace(made, frames=pictures, points=points))
+    return InMemoryClips.of(bar=replace(made, frames=pictures, points=points))
 
 
 @pytest.fixture
-def networks() -> Frozen:
+def networks() -> FrozenNetworks:
     torch.manual_seed(0)
     vgg = VGGConfig(channels=(2, 3, 3, 4, 5), feature=7, classes=2, height=64, width=32)
     senet = SENetConfig(stem=4, classes=2, height=64, width=32)
     cpc = CPC(CPCConfig(channels=(8,) * 5, context=6)).eval()
-    return Frozen(cpc, VGG(vgg).eval(), SENet(senet).eval())
+    return FrozenNetworks(cpc, VGG(vgg).eval(), SENet(senet).eval())
 
 
 def test_a_clip_is_trained_on_and_shown_beside_what_was_made_of_it(clip, networks, tmp_path):

@@ -11,7 +11,7 @@ import s2v_core
 from s2v_core.media import audio
 from s2v_core.models import checkpoint
 from s2v_core.rates import SAMPLE_RATE, frame_count
-from training.teachers import SENet, SENetConfig
+from training.networks.senet import SENet, SENetConfig
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "demo" / "examples"

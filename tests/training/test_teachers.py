@@ -9,16 +9,10 @@ from accelerate import Accelerator
 from torch import nn
 
 from training.engine.config import Schedule
-from training.teachers import (
-    VGG,
-    SENet,
-    SENetConfig,
-    TeacherTrainer,
-    VGGConfig,
-    clip_accuracy,
-    resized,
-    zero_mean,
-)
+from training.networks.inputs import resized, zero_mean
+from training.networks.senet import SENet, SENetConfig
+from training.networks.vgg import VGG, VGGConfig
+from training.teachers import TeacherTrainer, clip_accuracy
 
 VGG_TINY = VGGConfig(channels=(2, 3, 4, 5, 6), feature=7, classes=3, height=64, width=32, norm=True)
 SENET_TINY = SENetConfig(stem=16, classes=3, height=64, width=32)

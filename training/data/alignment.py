@@ -16,11 +16,12 @@ import imageio_ffmpeg
 import numpy as np
 from torch import Tensor
 
-from s2v_core.errors import AudioError
+from s2v_core.errors import AudioError, CheckpointError, UserError
 from s2v_core.face.align import TEMPLATE, crop, similarity
-from s2v_core.face.landmarks import LandmarkNet, detect_all, locate
+from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet, detect_all, locate
 from s2v_core.face.points import LIDS, POINTS, smooth_points
 from s2v_core.media import audio
+from s2v_core.models import checkpoint
 from s2v_core.rates import FPS, FRAME_SAMPLES, SAMPLE_RATE
 from training.data.corpora import Clip
 
@@ -191,3 +192,11 @@ def _straight(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.nda
     matrix = similarity(points[: len(TEMPLATE)].astype(float), TEMPLATE)
     moved = points @ matrix[:, :2].T + matrix[:, 2]
     return crop(frame, points), moved.astype(np.float32)
+
+
+def load_landmarks(weights: Path) -> LandmarkNet:
+    """Return the landmark network; UserError when it is missing."""
+    try:
+        return checkpoint.load_network(weights, LandmarkNet, LandmarkConfig)
+    except CheckpointError as error:
+        raise UserError(f"A corpus without landmarks needs --landmarks: {error}") from None

@@ -22,7 +22,7 @@ SHRINKAGE = 0.3  # of the mean variance, added in all directions: few clips tell
 
 
 @dataclass(frozen=True)
-class Memory:
+class Fingerprint:
     """What is remembered of a clip; every vector has length 1, or 0 where there was nothing."""
 
     sound: np.ndarray  # (128,) float16
@@ -30,7 +30,7 @@ class Memory:
     portrait: np.ndarray  # (432,) float16
 
 
-class Resemblance(NamedTuple):
+class Similarity(NamedTuple):
     """Whom a clip's face resembles."""
 
     nearest: str  # the actor, other than its own, whose portraits are nearest
@@ -39,11 +39,11 @@ class Resemblance(NamedTuple):
     )
 
 
-def remember(frames: Tensor, speech: Tensor) -> Memory:
+def fingerprint(frames: Tensor, speech: Tensor) -> Fingerprint:
     """Return the memory of ``frames (N, 3, H, W)`` in [-1, 1] and ``speech (T,)``."""
     small = F.interpolate(frames.mean(1, keepdim=True), (32, 24), mode="area")[:, 0]
     portrait = F.interpolate(frames.mean((0, 1))[None, None], PORTRAIT, mode="area").flatten()
-    return Memory(
+    return Fingerprint(
         sketch(speech - speech.mean()),
         sketch((small - small.mean(0)).flatten()),
         _unit((portrait - portrait.mean()).numpy()),
@@ -91,7 +91,7 @@ def copies(sketches: np.ndarray, n_frames: Sequence[int]) -> dict[int, tuple[int
     return best
 
 
-def resemblances(portraits: np.ndarray, actors: Sequence[str]) -> list[Resemblance]:
+def similarities(portraits: np.ndarray, actors: Sequence[str]) -> list[Similarity]:
     """Return whom each clip's face resembles, by its portrait's cosine to the mean of an actor's.
 
     ``portraits (M, 432)``, whitened by how one actor's differ, as in linear discriminant analysis: a turn
@@ -100,7 +100,7 @@ def resemblances(portraits: np.ndarray, actors: Sequence[str]) -> list[Resemblan
     """
     names, place = np.unique(actors, return_inverse=True)
     if len(names) == 1:
-        return [Resemblance("", 2.0)] * len(actors)
+        return [Similarity("", 2.0)] * len(actors)
     vectors = F.normalize(torch.from_numpy(_whitened(portraits, place)).float())
     sums = torch.zeros(len(names), vectors.shape[1]).index_add_(0, torch.from_numpy(place), vectors)
     own = F.cosine_similarity(vectors, sums[place] - vectors)
@@ -111,7 +111,7 @@ def resemblances(portraits: np.ndarray, actors: Sequence[str]) -> list[Resemblan
         likeness = means @ vector
         likeness[mine] = -2  # below any cosine
         best = int(likeness.argmax())
-        found.append(Resemblance(str(names[best]), float(usual - likeness[best])))
+        found.append(Similarity(str(names[best]), float(usual - likeness[best])))
     return found
 
 

@@ -13,21 +13,20 @@ from s2v_core.errors import UserError
 from s2v_core.face.align import TEMPLATE
 from s2v_core.media.pixels import from_uint8
 from s2v_core.rates import FPS, FRAME_SAMPLES
-from training.data.alignment import Aligned, UnusableError, align_clip
+from training.data.alignment import Aligned, UnusableError, align_clip, load_landmarks
 from training.data.clips import Clips
 from training.data.corpora import Clip
 from training.data.shards import Row
-from training.prepare import load_landmarks
 
 
 @dataclass(frozen=True)
-class HeldClips(Clips):
+class InMemoryClips(Clips):
     """``Clips`` of which nothing is on disk."""
 
     held: tuple[Aligned, ...]
 
     @classmethod
-    def of(cls, **held: Aligned) -> HeldClips:
+    def of(cls, **held: Aligned) -> InMemoryClips:
         """Return these clips under their names, all of one neutral speaker."""
         rows = tuple(
             Row(name, "speaker", "", "", "NEU", "train", len(clip.frames))

@@ -32,7 +32,7 @@ def share(accelerator: Accelerator, batch: int) -> slice:
     return slice(each * accelerator.process_index, each * (accelerator.process_index + 1))
 
 
-def dice(accelerator: Accelerator, schedule: Schedule, step: int) -> list[np.random.Generator]:
+def item_rngs(accelerator: Accelerator, schedule: Schedule, step: int) -> list[np.random.Generator]:
     """Return the dice of each item that this process draws for ``step``.
 
     An item's dice depend on the seed, the step and its place in the batch, not on who draws it.

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from training.engine.loop import Trainer
-from training.objectives.discriminators import Adversary
+from training.engine.optim import Adversary
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def cost(trainer: Trainer, step: int, repeats: int = 2) -> Cost:
     return Cost(counter.get_total_flops() // 2, min(seconds), drawing)
 
 
-def rehearse(trainer: Trainer, accelerator: Accelerator, name: str) -> None:
+def report_cost(trainer: Trainer, accelerator: Accelerator, name: str) -> None:
     """Print parameters, multiply-adds, memory and the time that the whole schedule would take here."""
     schedule = trainer.schedule
     phases = [(schedule.steps, cost(trainer, schedule.steps - 1))]

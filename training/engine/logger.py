@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EVERY = 20  # steps between two lines
 
 
-class Journal:
+class Logger:
     """A run's bar and log, to be used in a ``with``; ``silent`` ones, of the other processes, write nothing."""
 
     def __init__(self, folder: Path, schedule: Schedule, start: int, silent: bool = False) -> None:
@@ -34,11 +34,11 @@ class Journal:
         )
         self.log, self.board = folder / "stats.jsonl", None
         if not silent:
-            forget(self.log, start)
+            truncate(self.log, start)
         if schedule.tensorboard and not silent:
             self.board = self.open.enter_context(tensorboard(folder, start))
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> Logger:
         return self
 
     def __exit__(self, *problem: object) -> None:
@@ -90,7 +90,7 @@ class Journal:
             self.board.add_image("samples", np.asarray(picture), step, dataformats="HWC")
 
 
-def forget(log: Path, start: int) -> None:
+def truncate(log: Path, start: int) -> None:
     """Drop a log's lines from step ``start`` on, which is done again, and one that a kill left half."""
     if not log.exists():
         return

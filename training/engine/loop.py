@@ -21,7 +21,7 @@ from s2v_core.errors import UserError
 from s2v_core.models import checkpoint
 from training.engine import distributed
 from training.engine.config import Schedule
-from training.engine.logger import Journal
+from training.engine.logger import Logger
 
 
 class Trainer(Protocol):
@@ -71,7 +71,7 @@ def run(
         torch.manual_seed(schedule.seed + accelerator.process_index)
     start = _resume(accelerator, state)
     batches = _batches(trainer, accelerator, start)
-    with Journal(folder, schedule, start, silent=not accelerator.is_main_process) as journal:
+    with Logger(folder, schedule, start, silent=not accelerator.is_main_process) as journal:
         for step in range(start, schedule.steps):
             with journal.waiting():
                 batch = next(batches)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -124,3 +124,37 @@ def decay(step: int, schedule: Schedule) -> float:
     if step <= start:
         return 1.0
     return max(0.0, (schedule.steps - step) / (schedule.steps - start))
+
+
+class Adversary:
+    """A discriminator, its optimiser and how it is trained; the generator sees only ``judge``.
+
+    It learns at ``slower`` times the generator's rate of the moment, also when it joins late.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        accelerator: Accelerator,
+        slower: float = 1.0,
+        kind: type[Optimizer] = torch.optim.RMSprop,
+        clip: float = 0.0,
+    ) -> None:
+        self.accelerator, self.slower, self.clip = accelerator, slower, clip
+        network = placed(accelerator, network)
+        self.network = accelerator.prepare_model(network, evaluation_mode=True)
+        self.updates = accelerator.prepare(kind(network.parameters(), lr=0))
+
+    def learn(self, loss: Callable[[nn.Module], Tensor], rate: float) -> float:
+        """Update the discriminator once on ``loss(network)``, ``rate`` the generator's; return the loss."""
+        for group in self.updates.param_groups:
+            group["lr"] = self.slower * rate
+        self.network.requires_grad_(True)
+        value = loss(self.network)
+        descend(self.accelerator, self.network, self.updates, value, self.clip)
+        return value.item()
+
+    def judge(self, *inputs: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
+        """Return its scores for the generator's step, in which it does not learn."""
+        self.network.requires_grad_(False)
+        return self.network(*inputs)

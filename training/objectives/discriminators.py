@@ -5,16 +5,13 @@ Kernel tables were never published; these mirror the generators' own encoders (f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Optimizer
 
 from s2v_core.networks.sdfa import CONVOLUTIONS
-from training.engine.optim import descend, placed
 
 
 def picture_tower(
@@ -129,37 +126,3 @@ class SequenceDiscriminator(nn.Module):
         """Return scores (B, 1) of ``video (B, N, 3, H, W)``."""
         features = self.picture(video.flatten(0, 1)).unflatten(0, video.shape[:2])
         return self.judge(self.gru(features)[0][:, -1])
-
-
-class Adversary:
-    """A discriminator, its optimiser and how it is trained; the generator sees only ``judge``.
-
-    It learns at ``slower`` times the generator's rate of the moment, also when it joins late.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        accelerator: Accelerator,
-        slower: float = 1.0,
-        kind: type[Optimizer] = torch.optim.RMSprop,
-        clip: float = 0.0,
-    ) -> None:
-        self.accelerator, self.slower, self.clip = accelerator, slower, clip
-        network = placed(accelerator, network)
-        self.network = accelerator.prepare_model(network, evaluation_mode=True)
-        self.updates = accelerator.prepare(kind(network.parameters(), lr=0))
-
-    def learn(self, loss: Callable[[nn.Module], Tensor], rate: float) -> float:
-        """Update the discriminator once on ``loss(network)``, ``rate`` the generator's; return the loss."""
-        for group in self.updates.param_groups:
-            group["lr"] = self.slower * rate
-        self.network.requires_grad_(True)
-        value = loss(self.network)
-        descend(self.accelerator, self.network, self.updates, value, self.clip)
-        return value.item()
-
-    def judge(self, *inputs: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
-        """Return its scores for the generator's step, in which it does not learn."""
-        self.network.requires_grad_(False)
-        return self.network(*inputs)

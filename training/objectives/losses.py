@@ -81,7 +81,7 @@ def motion(told: Tensor, shown: Tensor, scale: Tensor) -> Tensor:
     return ((told - shown) / scale).abs().mean()
 
 
-def ajar(told: Tensor, shown: Tensor, scale: Tensor) -> Tensor:
+def lip_closure(told: Tensor, shown: Tensor, scale: Tensor) -> Tensor:
     """``motion`` of the lips' opening (the first of the 11) alone, where they are shown all but shut.
 
     Lips are shut for a frame or two on p, b and m, a tenth of all frames; missing them is what eyes see first.
@@ -90,7 +90,7 @@ def ajar(told: Tensor, shown: Tensor, scale: Tensor) -> Tensor:
     return (apart * _shut(shown, scale)).mean()
 
 
-def shut(told: Tensor, shown: Tensor, scale: Tensor) -> Tensor:
+def closed_opening(told: Tensor, shown: Tensor, scale: Tensor) -> Tensor:
     """Binary cross-entropy of the logits ``told (..., N)`` that lips are all but shut, and ``shown (N, 11)``."""
     return F.binary_cross_entropy_with_logits(told, _shut(shown, scale).to(told).expand_as(told))
 

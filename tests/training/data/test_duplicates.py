@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.data.duplicates import COPY, SKETCH, copies, remember, resemblances, sketch
+from training.data.duplicates import COPY, SKETCH, copies, fingerprint, similarities, sketch
 
 RNG = np.random.default_rng
 
@@ -46,7 +46,7 @@ def test_clips_of_other_lengths_are_not_compared():
 
 def test_a_still_or_silent_clip_is_no_copy_of_another():
     frames, silence = torch.zeros(20, 3, 128, 96), torch.zeros(12_800)
-    memories = [remember(frames, silence), remember(frames, silence)]
+    memories = [fingerprint(frames, silence), fingerprint(frames, silence)]
     assert copies(np.stack([m.movement for m in memories]), [20, 20]) == {}
     assert copies(np.stack([m.sound for m in memories]), [20, 20]) == {}
 
@@ -64,14 +64,14 @@ def people(n_clips: int, spread: float) -> tuple[np.ndarray, list[str]]:
 
 def test_an_actors_portraits_are_nearest_its_own_whatever_way_the_head_turns():
     portraits, actors = people(12, spread=5)
-    assert min(r.margin for r in resemblances(portraits, actors)) > 0.3
+    assert min(r.margin for r in similarities(portraits, actors)) > 0.3
 
 
 def test_a_mislabelled_clip_looks_like_whom_it_shows():
     portraits, actors = people(12, spread=5)
     wrong = {3: "5", 50: "0", 95: "2"}
     labels = [wrong.get(i, actor) for i, actor in enumerate(actors)]
-    found = resemblances(portraits, labels)
+    found = similarities(portraits, labels)
     assert {i for i, r in enumerate(found) if r.margin < 0} == set(wrong)
     assert all(found[i].nearest == actors[i] for i in wrong)
 
@@ -79,7 +79,7 @@ def test_a_mislabelled_clip_looks_like_whom_it_shows():
 def test_an_actors_only_clip_is_compared_with_what_is_usual():
     portraits, actors = people(12, spread=0.5)
     stranger, twin = RNG(2).normal(size=432), portraits[30]
-    found = resemblances(np.stack([*portraits, stranger, twin]), [*actors, "x", "y"])
+    found = similarities(np.stack([*portraits, stranger, twin]), [*actors, "x", "y"])
     assert found[-2].margin > 0.3
     assert found[-1].nearest == actors[30]
     assert found[-1].margin < 0.2
@@ -87,5 +87,5 @@ def test_an_actors_only_clip_is_compared_with_what_is_usual():
 
 def test_one_actor_alone_resembles_nobody_else():
     portraits, _ = people(4, spread=1)
-    found = resemblances(portraits[:4], ["a"] * 4)
+    found = similarities(portraits[:4], ["a"] * 4)
     assert {(r.nearest, r.margin) for r in found} == {("", 2.0)}

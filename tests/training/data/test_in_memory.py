@@ -8,7 +8,7 @@ from s2v_core.errors import UserError
 from s2v_core.face.align import TEMPLATE
 from training.data import in_memory
 from training.data.alignment import Aligned
-from training.data.in_memory import HeldClips
+from training.data.in_memory import InMemoryClips
 
 LANDMARKS = "checkpoints/avatars/landmarks"
 
@@ -18,7 +18,7 @@ def test_what_is_held_is_read_as_what_is_prepared(clips):
     n = clips.rows[0].frames
     frames = ((clips.frames(0) + 1) * 127.5).round().byte().movedim(1, -1).numpy()
     speech = (clips.speech(0) * 32768).round().short().reshape(n, -1).numpy()
-    here = HeldClips.of(one=Aligned(frames, speech, clips.points(0), 25.0))
+    here = InMemoryClips.of(one=Aligned(frames, speech, clips.points(0), 25.0))
     assert (len(here), here.rows[0].frames, here.rows[0].name) == (1, n, "one")
     for which in (slice(None), 3, np.array([0, 2, 2])):
         assert torch.equal(here.frames(0, which), clips.frames(0, which))

@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from s2v_core.errors import UserError
 from training.data.clips import Clips
 from training.engine.config import Schedule
-from training.engine.distributed import average, dice, share
+from training.engine.distributed import average, item_rngs, share
 from training.engine.loop import export, run
 from training.engine.optim import accelerated
 from training.sdfa import SDFATrainer
@@ -115,10 +115,10 @@ class Processes:
 @pytest.mark.parametrize("count", [1, 2, 3, 6])
 def test_the_shares_in_order_are_the_batch(count):
     schedule = replace(SCHEDULE, batch=6)
-    thrown = [d.random() for i in range(count) for d in dice(Processes(i, count), schedule, 3)]
-    assert thrown == [d.random() for d in dice(Processes(0, 1), schedule, 3)]
+    thrown = [d.random() for i in range(count) for d in item_rngs(Processes(i, count), schedule, 3)]
+    assert thrown == [d.random() for d in item_rngs(Processes(0, 1), schedule, 3)]
     assert len(set(thrown)) == 6
-    assert thrown != [d.random() for d in dice(Processes(0, 1), schedule, 4)]
+    assert thrown != [d.random() for d in item_rngs(Processes(0, 1), schedule, 4)]
 
 
 def test_a_batch_that_cannot_be_shared_equally_is_refused():

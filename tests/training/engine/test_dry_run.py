@@ -10,7 +10,7 @@ from test_loop import SCHEDULE, Regression
 
 from training import cpc
 from training.engine import dry_run
-from training.engine.dry_run import Cost, cost, rehearse
+from training.engine.dry_run import Cost, cost, report_cost
 
 TINY = """
 model: {channels: [6, 6, 6, 6, 6], context: 5}
@@ -35,7 +35,7 @@ def test_the_whole_schedule_is_both_its_phases(monkeypatch, capsys):
     for workers, hours in ((0, "1.9 hours"), (1, "1.5 hours")):
         schedule = replace(SCHEDULE, steps=3000, warmup=600, workers=workers)
         accelerator = Accelerator(cpu=True)
-        rehearse(Regression(accelerator, schedule), accelerator, "toy")
+        report_cost(Regression(accelerator, schedule), accelerator, "toy")
         lines = capsys.readouterr().out.splitlines()
         assert lines[-1].split(None, 3)[-1] == hours
         assert "600 steps" in lines[-3]

@@ -22,10 +22,11 @@ from training.cpc import CPCTrainer
 from training.data.clips import Clips
 from training.engine.config import Schedule
 from training.landmarks import LandmarksSettings, LandmarkTrainer
+from training.networks.senet import SENet, SENetConfig
 from training.sdfa import SDFATrainer
 from training.speech2face import Speech2FaceTrainer
 from training.syncnet import SyncNetTrainer
-from training.teachers import SENet, SENetConfig, TeacherTrainer
+from training.teachers import TeacherTrainer
 
 SCHEDULE = Schedule(steps=4, batch=2, learning_rate=1e-3, save_every=2, ema=0.9)
 

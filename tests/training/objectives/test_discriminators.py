@@ -4,8 +4,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from training.engine.optim import Adversary
 from training.objectives.discriminators import (
-    Adversary,
     FrameDiscriminator,
     IdentityDiscriminator,
     SequenceDiscriminator,

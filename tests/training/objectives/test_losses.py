@@ -136,9 +136,11 @@ def test_motion_is_measured_in_its_own_units():
 def test_lips_ajar_count_where_they_are_shown_shut_alone():
     scale = torch.tensor([2.0, 1.0])
     shown = torch.tensor([[0.1, 5.0], [4.0, 5.0]])
-    assert losses.ajar(shown + 1, shown, scale).item() == pytest.approx(0.25)  # 1 / 2, one of two
+    assert losses.lip_closure(shown + 1, shown, scale).item() == pytest.approx(
+        0.25
+    )  # 1 / 2, one of two
     apart = shown + torch.tensor([[0.0, 9.0], [9.0, 9.0]])
-    assert losses.ajar(apart, shown, scale).item() == 0
+    assert losses.lip_closure(apart, shown, scale).item() == 0
 
 
 def test_shut_lips_are_told_by_their_chance():
@@ -146,9 +148,9 @@ def test_shut_lips_are_told_by_their_chance():
     shown = torch.tensor([[0.1, 5.0], [4.0, 5.0]])  # shut, open
     chances = torch.tensor([0.8, 0.4])
     expected = -(math.log(0.8) + math.log(0.6)) / 2
-    assert losses.shut(chances.logit(), shown, scale).item() == pytest.approx(expected)
+    assert losses.closed_opening(chances.logit(), shown, scale).item() == pytest.approx(expected)
     both = torch.stack([chances, chances]).logit()  # of two members
-    assert losses.shut(both, shown, scale).item() == pytest.approx(expected)
+    assert losses.closed_opening(both, shown, scale).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 1 / math.sqrt(12)])
