@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from demo import widgets
-from demo.runs import Jobs
+from demo.runs import Runs
 from demo.tabs import compare, explain, live, mix, study
 from demo.tabs.studio import Studio
 from s2v_core.analysis.explain import load_syncnet
@@ -64,7 +64,7 @@ def build(model: Speech2Video, *others: Speech2Video) -> gr.Blocks:
         analytics_enabled=False,
         delete_cache=(CHECK_CACHE_EVERY, FORGET_AFTER),
     )
-    jobs, observed = Jobs(), Speakers.of(model)
+    jobs, observed = Runs(), Speakers.of(model)
     studios = {m.name: Studio(m, load_syncnet(m)) for m in (model, *others)}
     syncnet = studios[model.name].syncnet
     with page:

@@ -24,7 +24,7 @@ class StoppedError(Exception):
     """The visitor pressed Stop, or went away."""
 
 
-class Jobs:
+class Runs:
     """The runs in progress, by visitor: one visitor's Stop reaches nobody else's run."""
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ def reporter(folder: Path, progress: gr.Progress, names: dict[str, str]) -> Repo
     return report
 
 
-def stop_with(stop: gr.Button, running: Dependency, status: gr.Markdown, jobs: Jobs) -> None:
+def stop_with(stop: gr.Button, running: Dependency, status: gr.Markdown, jobs: Runs) -> None:
     """Let a button end the event ``running``, waiting or at work, and say so."""
     stop.click(jobs.halt, None, status, cancels=running, queue=False, api_visibility="private")
 

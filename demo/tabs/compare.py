@@ -9,7 +9,9 @@ from typing import Any
 import gradio as gr
 
 from demo import gpu
-from demo.runs import Jobs, stop_with
+from demo.checks import MAX_SECONDS, check, speech_problem
+from demo.names import NAMES, PANELS, READY, REAL
+from demo.runs import Runs, stop_with
 from demo.tabs import studio
 from demo.tabs.studio import Studio
 from demo.widgets import hint, keep_path, offer_examples, speech_input
@@ -17,7 +19,7 @@ from s2v_core.analysis import reference
 
 TITLES = {"avatars": "Rendered avatars", "grid": "Real people (GRID corpus)"}
 SPEECH = (
-    f"Up to {studio.MAX_SECONDS} seconds. The microphone needs your permission and an https page "
+    f"Up to {MAX_SECONDS} seconds. The microphone needs your permission and an https page "
     "(or this very computer); without them, upload a file."
 )
 FILM = (
@@ -43,7 +45,7 @@ PLAY_TOGETHER = """() => {
 }"""
 
 
-def build(studios: dict[str, Studio], jobs: Jobs) -> gr.Audio:
+def build(studios: dict[str, Studio], jobs: Runs) -> gr.Audio:
     """Lay out the tab inside the open Blocks, connect it to the models and return its speech box."""
     with gr.Row(elem_classes="inputs"):
         with gr.Column(scale=3, min_width=300):
@@ -54,9 +56,9 @@ def build(studios: dict[str, Studio], jobs: Jobs) -> gr.Audio:
     with gr.Row(elem_classes="actions"):
         speak = gr.Button("Make them speak", variant="primary", scale=3, elem_id="speak")
         stop = gr.Button("Stop", scale=1, min_width=100, elem_id="stop")
-    status = gr.Markdown(studio.READY, elem_id="status")
+    status = gr.Markdown(READY, elem_id="status")
     with gr.Row(elem_id="results"):
-        columns, videos, notes = zip(*map(result, studio.PANELS), strict=True)
+        columns, videos, notes = zip(*map(result, PANELS), strict=True)
     with gr.Row(elem_classes="aside"):
         together = gr.Button("Play all together", size="sm", elem_id="together")
         montage = gr.DownloadButton(
@@ -120,9 +122,9 @@ def faces_input(names: list[str]) -> gr.Radio:
 
 def result(method: str) -> tuple[gr.Column, gr.Video, gr.Markdown]:
     """Add one method's column: its name, its video and the lines with its numbers."""
-    real = method == studio.REAL
+    real = method == REAL
     with gr.Column(min_width=200, elem_classes="result", visible=not real) as column:
-        heading = f"### {studio.NAMES[method]}\n{SUBTITLES[method]}"
+        heading = f"### {NAMES[method]}\n{SUBTITLES[method]}"
         gr.Markdown(heading, elem_classes="heading")
         video = gr.Video(
             show_label=False, buttons=["download"], height=360, interactive=False, elem_id=method
@@ -152,7 +154,7 @@ def one_of(speech: gr.Audio, film: gr.Video, column: gr.Column) -> None:
 def told_at_once(speech: gr.Audio, status: gr.Markdown) -> None:
     """Say what is wrong with a recording when it is given, and not only when the button is pressed."""
     speech.change(
-        lambda speech: (studio.speech_problem(speech) or studio.READY) if speech else gr.skip(),
+        lambda speech: (speech_problem(speech) or READY) if speech else gr.skip(),
         speech,
         status,
         api_visibility="private",
@@ -162,7 +164,7 @@ def told_at_once(speech: gr.Audio, status: gr.Markdown) -> None:
 
 def connect(
     studios: dict[str, Studio],
-    jobs: Jobs,
+    jobs: Runs,
     buttons: tuple[gr.Button, gr.Button],
     inputs: list,
     outputs: list,
@@ -208,7 +210,7 @@ def connect(
         inputs,
         outputs,
         api_name="generate",
-        validator=studio.check,
+        validator=check,
         concurrency_id="model",
         show_progress_on=status,  # a bar over every output would hide the videos already made
     )

@@ -13,7 +13,8 @@ import torch
 from matplotlib.figure import Figure
 
 from demo import gpu, plots
-from demo.runs import Jobs, in_words, stop_with
+from demo.checks import check
+from demo.runs import Runs, in_words, stop_with
 from demo.tabs import studio
 from demo.tabs.mix import speaker_name
 from demo.widgets import faces, hint, offer_examples, speech_input
@@ -75,7 +76,7 @@ class Ear:
         return explain.sync_curve(self.syncnet, frames, beginning)
 
 
-def build(model: Speech2Video, observed: Speakers, syncnet: SyncNet | None, jobs: Jobs) -> gr.Audio:
+def build(model: Speech2Video, observed: Speakers, syncnet: SyncNet | None, jobs: Runs) -> gr.Audio:
     """Lay out the tab inside the open Blocks, connect it to the model and return its speech box."""
     gr.Markdown(INTRO, elem_classes="prose")
     with gr.Row(elem_classes="inputs"):
@@ -99,7 +100,7 @@ def build(model: Speech2Video, observed: Speakers, syncnet: SyncNet | None, jobs
 
 def connect(
     ear: Ear,
-    jobs: Jobs,
+    jobs: Runs,
     buttons: tuple[gr.Button, gr.Button],
     speech: gr.Audio,
     outputs: list,
@@ -126,7 +127,7 @@ def connect(
         speech,
         outputs,
         api_name="hear",
-        validator=lambda speech: studio.check(speech)[0],
+        validator=lambda speech: check(speech)[0],
         concurrency_id="model",
         show_progress_on=outputs[-1],
     )

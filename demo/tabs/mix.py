@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from demo import gpu
-from demo.runs import Jobs, in_words, reporter, stop_with
-from demo.tabs import studio
+from demo.checks import speech_problem
+from demo.runs import Runs, in_words, reporter, stop_with
 from demo.widgets import examples, faces, hint, offer_examples, speech_input
 from s2v_core.analysis import mixing
 from s2v_core.analysis.speakers import Speakers
@@ -109,7 +109,7 @@ def speaker_name(observed: Speakers, speaker: str) -> str:
     return f"{'Man' if observed.speakers[speaker] == 'Male' else 'Woman'} {speaker}"
 
 
-def build(model: Speech2Video, observed: Speakers, jobs: Jobs, tab: gr.Tab) -> None:
+def build(model: Speech2Video, observed: Speakers, jobs: Runs, tab: gr.Tab) -> None:
     """Lay out the tab inside the open Blocks and connect it to the model."""
     mixer = Mixer(model, observed)
     gr.Markdown(INTRO, elem_classes="prose")
@@ -170,14 +170,14 @@ def check(
     emotion_voice: str | None = None,
 ) -> list[dict]:
     """Refuse unusable recordings in words, before they take a place in the queue."""
-    problems = [studio.speech_problem(words), "", "", ""]
-    problems += [voice and studio.speech_problem(voice) for voice in (face_voice, emotion_voice)]
+    problems = [speech_problem(words), "", "", ""]
+    problems += [voice and speech_problem(voice) for voice in (face_voice, emotion_voice)]
     return [gr.validate(not problem, problem or "") for problem in problems]
 
 
 def connect(
     mixer: Mixer,
-    jobs: Jobs,
+    jobs: Runs,
     buttons: tuple[gr.Button, gr.Button],
     inputs: list,
     outputs: list,

@@ -11,31 +11,20 @@ import cv2
 import gradio as gr
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 
-from demo.runs import STOPPED, WORKING, Jobs, Report, StoppedError, in_words, reporter
+from demo.names import ALL_READY, NAMES, PANELS, REAL, REAL_COMMENT
+from demo.runs import STOPPED, WORKING, Report, Runs, StoppedError, in_words, reporter
 from s2v_core.analysis import reference
-from s2v_core.analysis.reference import LONGEST
-from s2v_core.errors import UserError
 from s2v_core.media import audio, montage, video
-from s2v_core.rates import SAMPLE_RATE, frame_count
+from s2v_core.rates import frame_count
 from s2v_core.vocabulary import METHODS
 
 if TYPE_CHECKING:
     from s2v_core.engine import Generation, Speech2Video
     from s2v_core.networks.syncnet import SyncNet
 
-MAX_SECONDS = 60
-MAX_PIXELS = 50_000_000  # of a picture: decoded, this is 150 MB
 SYNC_SECONDS = 10  # of a clip that SyncNet looks at
 SHORTEST_SYNC = 25  # frames; in less it cannot look 15 frames to either side
-REAL = "real"
-PANELS = (*METHODS, REAL)
-NAMES = {"speech2video": "Speech2Video", "sdfa": "SDFA", "s2f_sdfa": "S2F+SDFA", REAL: "Your video"}
-REAL_COMMENT = "A visitor's own recording, cut to the face; not synthetic."
-
-READY = "Record, upload or choose some speech, then press the button."
-ALL_READY = "All three are ready."
 
 
 class Panel(NamedTuple):
@@ -49,48 +38,9 @@ class Panel(NamedTuple):
 Work = Callable[[Path, str, str | None, str | None, gr.Progress], Iterator[Panel]]
 
 
-def check(
-    speech: str | None, reference: str | None = None, film: str | None = None, faces: str = ""
-) -> list[dict]:
-    """Refuse unusable input in words, before it takes a place in the queue."""
-    sound, longest = (film, LONGEST) if film else (speech, MAX_SECONDS)
-    problem = speech_problem(sound, longest)
-    return [
-        gr.validate(bool(film) or not problem, problem),
-        gr.validate(not (wrong := picture_problem(reference)), wrong),
-        gr.validate(not film or not problem, problem),
-        gr.validate(True, ""),
-    ]
-
-
-def speech_problem(speech: str | None, longest: float = MAX_SECONDS) -> str:
-    """Say why the model cannot use this recording; nothing if it can."""
-    if speech is None:
-        return "Record some speech first, upload a file or take an example."
-    try:
-        seconds = len(audio.load(speech)) / SAMPLE_RATE
-    except UserError as error:
-        return str(error)
-    if seconds > longest:
-        return f"This is {seconds:.0f} seconds long; at most {longest} here. Trim it, please."
-    return ""
-
-
-def picture_problem(reference: str | None) -> str:
-    """Say why a picture is too large to open; what else may be wrong with it the model tells better."""
-    try:
-        width, height = Image.open(reference).size if reference else (0, 0)
-    except (UnidentifiedImageError, OSError):
-        return ""
-    except Image.DecompressionBombError:
-        width, height = MAX_PIXELS, MAX_PIXELS
-    too_large = width * height > MAX_PIXELS
-    return "This picture has too many pixels; give one below 50 megapixels." if too_large else ""
-
-
 def generate(
     work: Work,
-    jobs: Jobs,
+    jobs: Runs,
     visitor: str | None,
     speech: str | None,
     reference: str | None,

@@ -17,8 +17,8 @@ import torch
 from matplotlib.figure import Figure
 
 from demo import gpu, plots
+from demo.names import NAMES
 from demo.runs import in_words
-from demo.tabs.studio import NAMES
 from demo.tabs.study_answers import EMOTION, NATURAL, Answer, Answers, preferred, recognised
 from demo.widgets import EXAMPLES, hint
 from s2v_core.media import audio, video

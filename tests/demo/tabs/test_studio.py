@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 
 from demo import page, runs, widgets
-from demo.runs import Jobs
+from demo.checks import check, speech_problem
+from demo.names import ALL_READY, NAMES, PANELS
+from demo.runs import Runs
 from demo.tabs import studio
-from demo.tabs.studio import NAMES, PANELS, Panel, Studio, lines
+from demo.tabs.studio import Panel, Studio, lines
 from s2v_core.analysis import reference
 from s2v_core.errors import FaceError
 from s2v_core.media import video
@@ -23,7 +25,7 @@ from s2v_core.vocabulary import METHODS
 
 def generate(model, speech, reference, bar, film=None, visits=None, visitor=None):
     work = Studio(model).panels
-    return studio.generate(work, visits or Jobs(), visitor, speech, reference, film, bar)
+    return studio.generate(work, visits or Runs(), visitor, speech, reference, film, bar)
 
 
 def test_videos_appear_one_by_one_and_stay(fake_model, sound, bar):
@@ -40,7 +42,7 @@ def test_videos_appear_one_by_one_and_stay(fake_model, sound, bar):
     ]
     assert [step[-1] for step in steps[:2]] == [runs.WORKING, "1 of 3 ready; SDFA is next…"]
     assert steps[-1][4:8] == (*["took 1.5 s · real-time factor 0.75"] * 3, "")
-    assert steps[-1][-1] == studio.ALL_READY
+    assert steps[-1][-1] == ALL_READY
 
 
 def test_the_side_by_side_file_comes_last_with_every_method(fake_model, sound, bar):
@@ -77,7 +79,7 @@ def test_each_request_has_its_own_folder_and_removes_it(fake_model, sound, bar):
 
 
 def test_stop_ends_that_visitors_run_at_the_next_frame_and_nobody_elses(fake_model, sound, bar):
-    visits = Jobs()
+    visits = Runs()
     mine, other = (
         generate(fake_model, sound(1), None, bar, visits=visits, visitor=who) for who in "ab"
     )
@@ -87,7 +89,7 @@ def test_stop_ends_that_visitors_run_at_the_next_frame_and_nobody_elses(fake_mod
     stopped = list(mine)
     assert [step[-1] for step in stopped] == [runs.STOPPED]
     assert stopped[0][0] and not stopped[0][1]  # what was ready stays
-    assert list(other)[-1][-1] == studio.ALL_READY
+    assert list(other)[-1][-1] == ALL_READY
     visits.stop("a")  # nothing is left to stop
 
 
@@ -141,7 +143,7 @@ def test_lines_leave_out_what_is_empty():
 
 
 def verdicts(*given) -> list[bool]:
-    return [verdict["is_valid"] for verdict in studio.check(*given)]
+    return [verdict["is_valid"] for verdict in check(*given)]
 
 
 def test_good_speech_passes_the_check(sound):
@@ -152,7 +154,7 @@ def test_good_speech_passes_the_check(sound):
     ("seconds", "level", "words"), [(61, 0.3, "61 seconds long"), (2, 0, "silent")]
 )
 def test_unusable_speech_is_refused_in_words(sound, seconds, level, words):
-    speech, reference, film, _ = studio.check(sound(seconds, level))
+    speech, reference, film, _ = check(sound(seconds, level))
     assert not speech["is_valid"]
     assert words in speech["message"]
     assert reference["is_valid"] and film["is_valid"]
@@ -161,7 +163,7 @@ def test_unusable_speech_is_refused_in_words(sound, seconds, level, words):
 def test_a_film_goes_before_speech_and_has_its_own_limit(sound):
     film = sound(31, name="film")
     assert verdicts(None, None, film) == [True, True, False, True]
-    assert "at most 30" in studio.check(None, None, film)[2]["message"]
+    assert "at most 30" in check(None, None, film)[2]["message"]
     assert all(verdicts(None, None, sound(29)))
 
 
@@ -175,8 +177,8 @@ def test_a_picture_of_too_many_pixels_is_refused_unopened(sound, tmp_path):
 
 
 def test_no_speech_and_no_audio_are_refused_in_words(not_audio):
-    assert "Record some speech" in studio.speech_problem(None)
-    assert "letter.wav cannot be read" in studio.speech_problem(str(not_audio))
+    assert "Record some speech" in speech_problem(None)
+    assert "letter.wav cannot be read" in speech_problem(str(not_audio))
 
 
 def test_a_model_without_speakers_offers_comparing_alone(fake_model):
