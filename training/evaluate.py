@@ -22,9 +22,9 @@ from pathlib import Path
 
 from s2v_core.errors import UserError
 from training.data.clips import Clips
-from training.evaluation.comparison import METHODS, Comparison, Subject, measure
+from training.evaluation.comparison import Comparison, Subject, measure
 from training.evaluation.figures import sheet, spread, strips
-from training.evaluation.table import markdown, summary
+from training.evaluation.table import METHODS, markdown, summary
 
 
 def worst(clips: Clips, records: list[dict], n: int) -> list[int]:

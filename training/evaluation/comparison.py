@@ -23,12 +23,7 @@ from s2v_core.media.pixels import to_uint8
 from training.data.clips import Clips
 from training.data.phones import closures
 from training.evaluation.judges import Jury
-from training.evaluation.table import COLUMNS, read_records
-
-METHODS = ("sdfa", "s2f_sdfa", "sdfa_mismatch", "speech2video")
-
-
-GENERATED = (*METHODS, "sdfa_neutral", "speech2video_posed")
+from training.evaluation.table import COLUMNS, GENERATED, read_records
 
 
 @dataclass(frozen=True)

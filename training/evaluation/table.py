@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from s2v_core.errors import UserError
-from training.evaluation.comparison import GENERATED
 
+METHODS = ("sdfa", "s2f_sdfa", "sdfa_mismatch", "speech2video")
+GENERATED = (*METHODS, "sdfa_neutral", "speech2video_posed")
 ROWS = (*GENERATED, "still", "real")
-
-
 COLUMNS = (
     "ssim",
     "psnr",
@@ -28,11 +27,7 @@ COLUMNS = (
     "flicker_ratio",
     "fps",
 )
-
-
 COMPARED = ("speech2video", "s2f_sdfa")  # the two that hear a voice and see nothing
-
-
 RESAMPLES = 1000  # of the bootstrap
 
 
