@@ -119,11 +119,11 @@ def against_ceiling(model: Speech2Video, rounds: int) -> str:
     torch.set_num_threads(1)
     method = Composing(model.networks)
     speech = speech_of(3)[None]
-    face, codes = method.recall([speech]), method.ear().feed(speech)[:CHUNK]
+    face, codes = method.retrieve([speech]), method.encoder().feed(speech)[:CHUNK]
     with FlopCounterMode(display=False) as counter:
-        method.draw(codes, face)
+        method.render(codes, face)
     work = counter.get_total_flops()
-    rates, cases = {}, {"the decoder": lambda: method.draw(codes, face)}
+    rates, cases = {}, {"the decoder": lambda: method.render(codes, face)}
     for channels in (64, 128, 256):
         layer = nn.Conv2d(channels, channels, 3, padding=1).to(memory_format=torch.channels_last)
         x = torch.randn(CHUNK, channels, 32, 24).to(memory_format=torch.channels_last)

@@ -133,22 +133,22 @@ class Speech2Video:
         by "speech2video", in ``pose (1, 2)`` (head_pose). To that method ``vectors``, mu (1, D_mu) and
         nu (1, D_nu), may be given in place of those that the voice recalls.
         """
-        return self._drawn(self._method(method, still, pose, vectors), speech, Tensor.cpu)
+        return self._rendered(self._method(method, still, pose, vectors), speech, Tensor.cpu)
 
-    def _drawn(
+    def _rendered(
         self, method: Method, speech: Tensor | Speech, finish: Callable[[Tensor], T]
     ) -> Iterator[T]:
         """Yield ``finish`` of every chunk of ``method``'s frames, drawn by as many threads as torch may use."""
 
-        def draw(heard: tuple[Tensor, Face]) -> T:
-            return finish(method.draw(*heard))
+        def render(heard: tuple[Tensor, Face]) -> T:
+            return finish(method.render(*heard))
 
         workers = torch.get_num_threads() if self.device.type == "cpu" else 1
-        return prefetch(draw, self._heard(method, speech), workers)
+        return prefetch(render, self._encoded(method, speech), workers)
 
-    def _heard(self, method: Method, speech: Tensor | Speech) -> Iterator[tuple[Tensor, Face]]:
+    def _encoded(self, method: Method, speech: Tensor | Speech) -> Iterator[tuple[Tensor, Face]]:
         """Yield the codes of at most CHUNK frames at a time, and the face to draw them with."""
-        face, ear = method.recall(self._pieces(speech)), method.ear()
+        face, ear = method.retrieve(self._pieces(speech)), method.encoder()
         for piece in self._pieces(speech):
             codes = ear.feed(piece)
             if len(codes):
@@ -179,7 +179,7 @@ class Speech2Video:
         began = time.perf_counter()
         n_frames = frame_count(len(speech), self.fps)
         marked = label and watch is None  # by the threads that draw, unless somebody looks before
-        chunks = self._drawn(
+        chunks = self._rendered(
             self._method(name, still), speech, lambda frames: to_pictures(frames, marked)
         )
         pictures = chain.from_iterable(chunks)
@@ -206,13 +206,13 @@ class Speech2Video:
         )
 
     @torch.inference_mode()
-    def recall(self, speech: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+    def retrieve(self, speech: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Return emotion mu (B, D_mu) and identity nu (B, D_nu) of a voice.
 
         ``speech (B, T)`` and what CPC heard in it, ``context (B, L, D)``.
         """
         students = self.networks["students"]
-        return students.recollect(*students(speech if students.hears_speech else context))
+        return students.retrieve(*students(speech if students.takes_speech else context))
 
 
 def _watched(

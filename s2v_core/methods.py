@@ -36,13 +36,13 @@ Face = tuple[Tensor, ...]  # what a method draws with: a clip's vectors and maps
 class Method(Protocol):
     """One of speech2video, sdfa and s2f_sdfa."""
 
-    def recall(self, pieces: Iterable[Tensor]) -> Face:
+    def retrieve(self, pieces: Iterable[Tensor]) -> Face:
         """Return the face that the voice in ``pieces (1, T)`` recalls."""
 
-    def ear(self) -> FrameEncoder:
+    def encoder(self) -> FrameEncoder:
         """Return a fresh ear for one speech."""
 
-    def draw(self, codes: Tensor, face: Face) -> Tensor:
+    def render(self, codes: Tensor, face: Face) -> Tensor:
         """Return frames (n, 3, H, W) in [-1, 1] of ``codes (n, ...)``."""
 
 
@@ -55,7 +55,7 @@ class Composing:
         pose: Tensor | None = None,
         vectors: tuple[Tensor, Tensor] | None = None,
     ) -> None:
-        """``pose (1, 2)`` is how the head is held; without one, as the recalled face's was on average.
+        """``pose (1, 2)`` is how the head is held; without one, as the retrieved face's was on average.
 
         ``vectors``, mu (1, D_mu) and nu (1, D_nu), stand in for those that the voice recalls.
         """
@@ -66,20 +66,20 @@ class Composing:
         self.motion: MotionStudent | None = networks.get("motion")
 
     @torch.inference_mode()
-    def recall(self, pieces: Iterable[Tensor]) -> Face:
+    def retrieve(self, pieces: Iterable[Tensor]) -> Face:
         """Return mu (1, D_mu) and the identity maps, joined, of the voice in ``pieces (1, T)``."""
-        mu, nu = self.vectors or self.students.recollect(*self._judge(pieces))
+        mu, nu = self.vectors or self.students.retrieve(*self._judge(pieces))
         pose = self.students.rest(nu) if self.pose is None else self.pose.to(nu.device)
         pose = pose[:, : self.composer.config.pose]
         return mu, *self.composer.decoder.join(self.composer.identity(nu, pose))
 
     def _judge(self, pieces: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-        if self.students.hears_speech:
+        if self.students.takes_speech:
             return self.students(audio.start(pieces, LONGEST))
         heard = encode_pieces(self.cpc, pieces)
-        return self.students.judge(summarise_pieces(heard, self.students.config.summary))
+        return self.students.predict(summarise_pieces(heard, self.students.config.summary))
 
-    def ear(self) -> FrameEncoder:
+    def encoder(self) -> FrameEncoder:
         """Return a fresh ear for one speech."""
         config = self.composer.config
         if self.motion is None:
@@ -87,10 +87,10 @@ class Composing:
         return MotionEncoder(self.motion, self.cpc, config.motion)
 
     @torch.inference_mode()
-    def draw(self, codes: Tensor, face: Face) -> Tensor:
+    def render(self, codes: Tensor, face: Face) -> Tensor:
         """Return frames (n, 3, H, W) of the windows (n, W, D) or the motion (n, motion) in ``codes``."""
         mu, *joined = face
-        return self.composer.draw(codes[None], mu, joined)[0]
+        return self.composer.render(codes[None], mu, joined)[0]
 
 
 class Animating:
@@ -102,7 +102,7 @@ class Animating:
         self.sdfa: SDFA = networks["sdfa" if still else "s2f_sdfa"]
 
     @torch.inference_mode()
-    def recall(self, pieces: Iterable[Tensor]) -> Face:
+    def retrieve(self, pieces: Iterable[Tensor]) -> Face:
         """Return the pose (1, 2), the identity code (1, code) and the still's maps, joined."""
         identity, pose = self._picture() if self.still else self._remembered(pieces)
         code, maps = self.sdfa.identify(identity)
@@ -120,19 +120,19 @@ class Animating:
         """
         students, voice = self.networks["students"], self.networks["speech2face"]
         feature = voice(audio.start(pieces, round(voice.config.seconds * SAMPLE_RATE)))
-        nearest = students.recollect_face(unit(feature))
+        nearest = students.retrieve_face(unit(feature))
         length = feature.norm(dim=1, keepdim=True) / nearest.norm(dim=1, keepdim=True)
         return length * nearest, students.rest(nearest)
 
-    def ear(self) -> FrameEncoder:
+    def encoder(self) -> FrameEncoder:
         """Return a fresh ear for one speech."""
         return WaveformEncoder(self.sdfa)
 
     @torch.inference_mode()
-    def draw(self, codes: Tensor, face: Face) -> Tensor:
+    def render(self, codes: Tensor, face: Face) -> Tensor:
         """Return frames (n, 3, H, W) of the speech and noise in ``codes (n, speech + noise)``."""
         pose, code, *joined = face
         config = self.sdfa.config
         speech, noise = codes[None].split([config.speech, config.noise], dim=2)
         turned = pose[:, None].expand(-1, len(codes), -1)
-        return self.sdfa.draw(speech, noise, turned, code, joined)[0]
+        return self.sdfa.render(speech, noise, turned, code, joined)[0]

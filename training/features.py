@@ -3,7 +3,7 @@
     python -m training.features --config training/configs/avatars/features.yaml --data data/avatars --run runs/avatars
 
 RUN/features/NAME.safetensors holds for each clip:
-speech.0 (T,) as recorded, speech.1.. augmented (training clips only); context.0.. (L, D), CPC.hear of each,
+speech.0 (T,) as recorded, speech.1.. augmented (training clips only); context.0.. (L, D), CPC.features of each,
 emotion (N / 2, D_mu) of every second frame, identity (D_nu) of the first, map.0.. its pools, smallest first.
 """
 
@@ -48,8 +48,8 @@ def extract(clips: Clips, run: Path, config: FeaturesSettings) -> None:
         if row.split == "train":
             copies += [augment(speech, rng) for _ in range(config.copies)]
         tensors = {f"speech.{i}": copy for i, copy in enumerate(copies)}
-        tensors |= {f"context.{i}": frozen.hear(copy) for i, copy in enumerate(copies)}
-        tensors |= frozen.see(clips.frames(index), config.every)
+        tensors |= {f"context.{i}": frozen.encode(copy) for i, copy in enumerate(copies)}
+        tensors |= frozen.frame_features(clips.frames(index), config.every)
         save_file({k: v.half().contiguous() for k, v in tensors.items()}, path.with_suffix(".part"))
         path.with_suffix(".part").rename(path)
 

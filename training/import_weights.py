@@ -1,10 +1,10 @@
 """Turn the published weights of CPC_audio, VGGFace, FERPlus, SDFA and Resemblyzer into this project's networks.
 
-    python -m training.published vgg_face --run runs/crema_d
-    python -m training.published ferplus --run runs/crema_d --file senet50_ferplus_dag.pth
-    python -m training.published cpc_audio --run runs/crema_d --sha256 d0f474de...
-    python -m training.published sdfa --run runs/crema_d --file crema.dat
-    python -m training.published resemblyzer --run runs/crema_d
+    python -m training.import_weights vgg_face --run runs/crema_d
+    python -m training.import_weights ferplus --run runs/crema_d --file senet50_ferplus_dag.pth
+    python -m training.import_weights cpc_audio --run runs/crema_d --sha256 d0f474de...
+    python -m training.import_weights sdfa --run runs/crema_d --file crema.dat
+    python -m training.import_weights resemblyzer --run runs/crema_d
 
 Each is fetched (or read from --file) and written into RUN/export, where the later steps take it in place of
 a network trained here. Their licences are their authors' (VGGFace: research only); nothing of them is shipped

@@ -130,7 +130,7 @@ class MotionTrainer:
 @torch.inference_mode()
 def heard(network: MotionStudent, cpc: CPC, speech: Tensor, motion: Tensor) -> Copy:
     """Return ``speech (T,)`` as the network hears it, with the ``motion (N, 11)`` of its frames."""
-    steps = network.padded(network.hear(cpc, speech[None]), len(motion))
+    steps = network.padded(network.features(cpc, speech[None]), len(motion))
     return Copy(steps[0].half(), motion)
 
 
@@ -152,7 +152,7 @@ def reliability(network: MotionStudent, clips: Clips, cpc: CPC) -> dict[str, flo
     for index in range(len(clips)):
         shown = clips.motion(index, network.config.motion)
         steps, _ = heard(network, cpc, clips.speech(index), shown)
-        told = network.tell(steps[None].float())[0]
+        told = network.predict(steps[None].float())[0]
         pairs = zip(told.T, shown.T, strict=True)
         found.append([torch.corrcoef(torch.stack(pair))[0, 1].item() for pair in pairs])
     opening, *mouth, turn, nod = np.nanmean(found, axis=0).tolist()

@@ -73,7 +73,7 @@ def features(clips: InMemoryClips, networks: FrozenNetworks) -> list[dict[str, t
         seen = networks.see(clips.frames(index), every=2)
         mu = torch.zeros(1, seen["emotion"].shape[1])
         vectors = {"mu": mu, "nu": unit(seen["identity"])[None]}
-        context = networks.hear(clips.speech(index))
+        context = networks.encode(clips.speech(index))
         found.append(seen | vectors | {"context.0": context})
     return found
 

@@ -201,10 +201,10 @@ class SDFATrainer:
     def _adversarial(self, batch: Batch, fake: Tensor, heard: Tensor) -> dict[str, Tensor]:
         c, still = self.config, self._still(batch)
         return {
-            "frame": c.lambda_frame * bce(self.d_frame.judge(fake.flatten(0, 1), *still), 1.0),
+            "frame": c.lambda_frame * bce(self.d_frame.score(fake.flatten(0, 1), *still), 1.0),
             "sync": c.lambda_sync
-            * bce(self.d_sync.judge(self._middle(heard), self._snippets(fake)), 1.0),
-            "sequence": c.lambda_sequence * bce(self.d_sequence.judge(fake), 1.0),
+            * bce(self.d_sync.score(self._middle(heard), self._snippets(fake)), 1.0),
+            "sequence": c.lambda_sequence * bce(self.d_sequence.score(fake), 1.0),
         }
 
     def _still(self, batch: Batch) -> tuple[Tensor, ...]:

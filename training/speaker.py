@@ -2,7 +2,7 @@
 
     python -m training.speaker --config training/configs/avatars/speaker.yaml --data data/avatars --run runs/avatars
 
-It learns nothing: `training.published resemblyzer` writes the network into RUN/export/recogniser, or `start`
+It learns nothing: `training.import_weights resemblyzer` writes the network into RUN/export/recogniser, or `start`
 names the folder of one.
 """
 
@@ -42,7 +42,7 @@ def main(args: argparse.Namespace) -> None:
     config = settings.read(args.config, SpeakerSettings, args.overrides)
     folder = config.start or args.run / "export" / "recogniser"
     network = checkpoint.load_network(folder, SpeakerEncoder, SpeakerConfig)
-    network.remember(voices(network, Clips.read(args.data, "train")))
+    network.store(voices(network, Clips.read(args.data, "train")))
     out = args.run / "export" / "speaker"
     checkpoint.save_network(out, network, network.config)
     if (licence := Path(folder) / "LICENSE").exists():

@@ -40,8 +40,8 @@ class Stage1Settings:
     temperature_mu: float  # 1 / sqrt(D): the paper is silent (fact sheet 7.5, point 11)
     temperature_nu: float
     lambda_nu: float = 1.0
-    memory: bool = False  # keep what was seen of the training clips for Students.recollect, and
-    lambda_recall: float = 0.0  # learn to recall it (losses.recall); the paper does neither
+    memory: bool = False  # keep what was seen of the training clips for Students.retrieve, and
+    lambda_recall: float = 0.0  # learn to recall it (losses.retrieval); the paper does neither
     optimiser: Literal["RMSprop", "AdamW"] = "RMSprop"  # the paper's for everything
     weight_decay: float = 0.0
     sampled_frames: int = 8  # of equation 1
@@ -64,7 +64,7 @@ class Stage1Trainer:
         students = Students(config.model)
         if config.memory:
             emotions = torch.stack([clip["emotion"].mean(0) for clip in seen])
-            students.remember(emotions, torch.stack([clip["identity"] for clip in seen]), poses)
+            students.store(emotions, torch.stack([clip["identity"] for clip in seen]), poses)
         kind = partial(getattr(torch.optim, config.optimiser), weight_decay=config.weight_decay)
         self.network, self.updates = prepared(accelerator, students, self.schedule, kind)
 
@@ -107,9 +107,9 @@ class Stage1Trainer:
         }
         if c.memory:
             students = self.accelerator.unwrap_model(self.network)
-            emotions = [students.near_emotions(unit(vector)) for vector in (mu, mu_star)]
-            faces = [students.near_faces(unit(vector)) for vector in (nu, nu_star)]
-            recall = losses.recall(*emotions) + losses.recall(*faces)
+            emotions = [students.emotion_logits(unit(vector)) for vector in (mu, mu_star)]
+            faces = [students.face_logits(unit(vector)) for vector in (nu, nu_star)]
+            recall = losses.retrieval(*emotions) + losses.retrieval(*faces)
             terms["recall"] = c.lambda_recall * recall
         self.updates.learn(sum(terms.values()))
         return {name: term.item() for name, term in terms.items()}
@@ -134,7 +134,7 @@ def agreement(
     The nearest (by cosine) of the observed actors' mean nu*, and of the six emotions' mean mu*.
     """
     clips, seen = held_out
-    kind = "speech.0" if students.hears_speech else "context.0"
+    kind = "speech.0" if students.takes_speech else "context.0"
     pairs = [students(clip[kind][None].to(device)) for clip in seen]
     mu, nu = (torch.cat(vectors).cpu() for vectors in zip(*pairs, strict=True))
     return {

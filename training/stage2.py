@@ -218,10 +218,10 @@ class Stage2Trainer:
         """Equations 4 to 6, the composer's side, weighted (equation 7)."""
         c, frames = self.config, fake.flatten(0, 1)
         return {
-            "identity": c.lambda_identity * losses.lsgan(self.d_id.judge(aligned), 1.0),
-            "frame": c.lambda_frame * losses.lsgan(self.d_frame.judge(frames), 1.0),
+            "identity": c.lambda_identity * losses.lsgan(self.d_id.score(aligned), 1.0),
+            "frame": c.lambda_frame * losses.lsgan(self.d_frame.score(frames), 1.0),
             "sync": c.lambda_sync
-            * losses.lsgan(self.d_sync.judge(batch.windows.flatten(0, 1), frames), 1.0),
+            * losses.lsgan(self.d_sync.score(batch.windows.flatten(0, 1), frames), 1.0),
         }
 
     def picture(self) -> Image.Image:
@@ -256,9 +256,9 @@ def _statistics(maps: list[Tensor]) -> tuple[Tensor, Tensor]:
 @torch.inference_mode()
 def recalled(students: Students, clip: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return mu (copies, D_mu) and nu (copies, D_nu) that the students recall from each copy of a clip."""
-    kind = "speech." if students.hears_speech else "context."
+    kind = "speech." if students.takes_speech else "context."
     copies = [clip[f"{kind}{i}"][None] for i in range(sum(key.startswith(kind) for key in clip))]
-    pairs = [students.recollect(*students(copy)) for copy in copies]
+    pairs = [students.retrieve(*students(copy)) for copy in copies]
     mu, nu = (torch.cat(vectors) for vectors in zip(*pairs, strict=True))
     return {"mu": mu, "nu": nu}
 

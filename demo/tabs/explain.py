@@ -50,8 +50,8 @@ class Ear:
         with in_words():
             waveform = audio.load(speech)
             mu, nu = explain.students(self.model, waveform)
-            near = list(self.observed.near_faces(nu).items())[:NEAREST]
-            emotion = next(iter(self.observed.near_emotions(mu)))
+            near = list(self.observed.nearest_faces(nu).items())[:NEAREST]
+            emotion = next(iter(self.observed.nearest_emotions(mu)))
             figure = plots.heard(
                 waveform,
                 explain.mel(waveform),

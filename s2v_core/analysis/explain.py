@@ -31,22 +31,22 @@ def students(model: Speech2Video, waveform: Tensor) -> tuple[Tensor, Tensor]:
 
     Where a recogniser of speakers joins them, its voice follows nu, see Students.forward.
     """
-    return model.networks["students"](_heard(model, waveform))
+    return model.networks["students"](_encoded(model, waveform))
 
 
 @torch.inference_mode()
 def emotion(model: Speech2Video, waveform: Tensor) -> Tensor:
     """Return mu (1, D_mu) alone, as ``students`` does."""
     network = model.networks["students"]
-    mu, _ = network.judge(network.summary(_heard(model, waveform)))
+    mu, _ = network.predict(network.summary(_encoded(model, waveform)))
     return mu
 
 
-def _heard(model: Speech2Video, waveform: Tensor) -> Tensor:
+def _encoded(model: Speech2Video, waveform: Tensor) -> Tensor:
     speech = waveform[None].to(model.device)
-    if model.networks["students"].hears_speech:
+    if model.networks["students"].takes_speech:
         return speech
-    return model.networks["cpc"].hear(speech)
+    return model.networks["cpc"].features(speech)
 
 
 def emotions(
@@ -56,7 +56,7 @@ def emotions(
     size = min(len(waveform), round(WINDOW * SAMPLE_RATE))
     step = max(round(STEP * SAMPLE_RATE), len(waveform) // MOST)
     pieces = waveform.unfold(0, size, step)
-    near = [observed.near_emotions(emotion(model, piece)) for piece in pieces]
+    near = [observed.nearest_emotions(emotion(model, piece)) for piece in pieces]
     times = (np.arange(len(pieces)) * step + size / 2) / SAMPLE_RATE
     return times, {code: np.array([n[code] for n in near]) for code in observed.emotions}
 

@@ -21,10 +21,10 @@ REST_SECONDS = 0.12  # of silence, for a portrait
 
 
 @torch.inference_mode()
-def hear(model: Speech2Video, waveform: Tensor) -> tuple[Tensor, Tensor]:
-    """Return emotion mu (1, D_mu) and identity nu (1, D_nu) recalled for a voice ``waveform (T,)``."""
+def retrieve(model: Speech2Video, waveform: Tensor) -> tuple[Tensor, Tensor]:
+    """Return emotion mu (1, D_mu) and identity nu (1, D_nu) retrieved for a voice ``waveform (T,)``."""
     speech = waveform[None].to(model.device)
-    return model.recall(speech, model.networks["cpc"].hear(speech))
+    return model.retrieve(speech, model.networks["cpc"].features(speech))
 
 
 def fade(neutral: Tensor, mu: Tensor, amount: float) -> Tensor:

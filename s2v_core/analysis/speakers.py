@@ -84,16 +84,16 @@ class Speakers:
         own = {clip.emotion for clip in self.clips if clip.actor == speaker}
         return tuple(code for code in self.emotions if code in own)
 
-    def near_faces(self, nu: Tensor) -> dict[str, float]:
+    def nearest_faces(self, nu: Tensor) -> dict[str, float]:
         """Return how like each speaker a heard ``nu (1, D_nu)`` is, the likest first.
 
-        The cosine, -1 to 1, with the nearest of the speaker's remembered clips: what ``recollect`` goes by.
+        The cosine, -1 to 1, with the nearest of the speaker's remembered clips: what ``retrieve`` goes by.
         """
-        return _nearest(self.students.likeness(nu), [clip.actor for clip in self.clips])
+        return _nearest(self.students.face_similarity(nu), [clip.actor for clip in self.clips])
 
-    def near_emotions(self, mu: Tensor) -> dict[str, float]:
-        """Return how like each emotion a heard ``mu (1, D_mu)`` is, as ``near_faces`` does."""
-        nearness = self.students.near_emotions(mu) * self.students.config.focus_mu
+    def nearest_emotions(self, mu: Tensor) -> dict[str, float]:
+        """Return how like each emotion a heard ``mu (1, D_mu)`` is, as ``face_logits`` does."""
+        nearness = self.students.emotion_logits(mu) * self.students.config.focus_mu
         return _nearest(nearness, [clip.emotion for clip in self.clips])
 
     def _of_speaker(self, speaker: str) -> Tensor:

@@ -31,7 +31,7 @@ class Resampler:
         self.size = max(size, self.margin)
         self._held, self._done = torch.zeros(0), 0  # samples; the first so many have been resampled
 
-    def push(self, block: Tensor) -> Tensor:
+    def feed(self, block: Tensor) -> Tensor:
         """Return what ``block (n,)`` makes known, (m,) at 16 kHz; m may be 0."""
         if self.rate == SAMPLE_RATE:
             return block
@@ -62,7 +62,7 @@ def resampled(blocks: Iterable[Tensor], rate: int, size: int = PIECE) -> Iterato
     """Yield ``blocks (n,)`` of one waveform at ``rate`` Hz as pieces at 16 kHz, see Resampler."""
     resampler = Resampler(rate, size)
     for block in blocks:
-        if len(piece := resampler.push(block)):
+        if len(piece := resampler.feed(block)):
             yield piece
     if len(rest := resampler.finish()):
         yield rest

@@ -101,13 +101,13 @@ class Composer(nn.Module):
         ``heard`` is the windows (B, F, W, D) of cpc.context_windows, or face_motion (B, F, motion) if the
         composer draws that, ``mu (B, D_mu)`` the emotion and ``maps`` the clip's identity.
         """
-        return self.draw(heard, mu, self.decoder.join(maps))
+        return self.render(heard, mu, self.decoder.join(maps))
 
-    def draw(self, heard: Tensor, mu: Tensor, joined: Sequence[Tensor]) -> Tensor:
+    def render(self, heard: Tensor, mu: Tensor, joined: Sequence[Tensor]) -> Tensor:
         """Return what ``frames`` does, given the decoder's ``join`` of the maps: once for a clip."""
         emotion = mu.unsqueeze(1).expand(-1, heard.shape[1], -1)
         code = torch.cat([self.listen(heard), emotion], dim=-1)  # c_t (+) mu
-        return self.decoder.draw(code, joined)
+        return self.decoder.render(code, joined)
 
     def forward(
         self, heard: Tensor, mu: Tensor, nu: Tensor, pose: Tensor

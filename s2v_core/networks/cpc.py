@@ -26,7 +26,7 @@ class CPCConfig:
     # norm sees little but this bias, and a short training does better without it
 
     @property
-    def heard(self) -> int:
+    def features(self) -> int:
         """Size of a step as the other networks hear it."""
         return self.context + (self.channels[-1] if self.latents else 0)
 
@@ -90,7 +90,7 @@ class CPC(nn.Module):
         n_steps = audio.shape[1] // HOP
         return self.encoder(audio[:, None, : n_steps * HOP]).transpose(1, 2)
 
-    def hear(self, audio: Tensor) -> Tensor:
+    def features(self, audio: Tensor) -> Tensor:
         """Return what the other networks hear (B, L, D) of ``audio (B, T)``: c_t, or c_t and z_t."""
         return self.offered(*self(audio))
 

@@ -73,7 +73,7 @@ class FrameDecoder(nn.Module):
 
     def forward(self, code: Tensor, sides: Sequence[Tensor]) -> Tensor:
         """Return frames (B, F, 3, H, W) in [-1, 1] for ``code (B, F, code)`` and a clip's side maps."""
-        return self.draw(code, self.join(sides))
+        return self.render(code, self.join(sides))
 
     def join(self, sides: Sequence[Tensor]) -> list[Tensor]:
         """Return a clip's side maps convolved for ``draw``: once for all of its frames."""
@@ -83,7 +83,7 @@ class FrameDecoder(nn.Module):
             for block, side in zip(self.blocks, sides, strict=False)
         ]
 
-    def draw(self, code: Tensor, joined: Sequence[Tensor]) -> Tensor:
+    def render(self, code: Tensor, joined: Sequence[Tensor]) -> Tensor:
         """Return what ``forward`` does, given ``join`` of the side maps."""
         clips, frames, size = code.shape
         # Of a single pixel the transposed convolution is a matrix product, and faster as one.

@@ -41,7 +41,7 @@ class MotionConfig:
     stretch: float = 1.0  # ... and others so many times as far apart
 
     @property
-    def heard(self) -> int:
+    def features(self) -> int:
         """Numbers of a step that it hears."""
         return self.mels + self.latents
 
@@ -64,7 +64,7 @@ class Member(nn.Module):
         self.config = config
         width, dropout = config.width, config.dropout
         self.step = nn.Sequential(
-            nn.Linear(config.heard, config.step), nn.ReLU(), nn.Dropout(dropout)
+            nn.Linear(config.features, config.step), nn.ReLU(), nn.Dropout(dropout)
         )
         self.frame = _convolution(config.step, width, config.hop, dropout, stride=config.hop)
         self.neighbours = nn.ModuleList(
@@ -105,7 +105,7 @@ class MotionStudent(nn.Module):
         power = torch.fft.rfft(pieces, FFT).abs().square() @ self.bank
         return ((power + FAINTEST).log() + 4) / 4
 
-    def hear(self, cpc: CPC, audio: Tensor) -> Tensor:
+    def features(self, cpc: CPC, audio: Tensor) -> Tensor:
         """Return the steps (B, T // 160, heard) of ``audio (B, T)``: its spectrum and CPC's latents.
 
         Not its context: that remembers whole sentences, and a network that hears it learns the corpus's.
@@ -135,7 +135,7 @@ class MotionStudent(nn.Module):
         told = torch.stack([member(heard) for member in self.members])
         return told[..., :-1] * self.scale, told[..., -1]
 
-    def tell(self, heard: Tensor) -> Tensor:
+    def predict(self, heard: Tensor) -> Tensor:
         """Return the motion (B, n, motion) that is to be drawn of what ``forward`` hears."""
         motion, shut = self(heard)
         return self.articulated(motion.mean(0), shut.mean(0))

@@ -133,14 +133,14 @@ class SDFA(nn.Module):
 
         ``code`` and ``maps`` are the clip's, from ``identify``.
         """
-        return self.draw(speech, noise, pose, code, self.decoder.join(maps))
+        return self.render(speech, noise, pose, code, self.decoder.join(maps))
 
-    def draw(
+    def render(
         self, speech: Tensor, noise: Tensor, pose: Tensor, code: Tensor, joined: list[Tensor]
     ) -> Tensor:
         """Return what ``frames`` does, given the decoder's ``join`` of the maps: once for a clip."""
         identity = code.unsqueeze(1).expand(-1, speech.shape[1], -1)
-        return self.decoder.draw(torch.cat([speech, noise, identity, pose], dim=-1), joined)
+        return self.decoder.render(torch.cat([speech, noise, identity, pose], dim=-1), joined)
 
 
 def speech_windows(audio: Tensor, n_frames: int, fps: int) -> Tensor:

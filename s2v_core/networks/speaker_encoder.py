@@ -70,7 +70,7 @@ class SpeakerEncoder(nn.Module):
         voices = F.normalize(self.linear(state[-1]).relu(), dim=-1)
         return F.normalize(voices.unflatten(0, pieces.shape[:2]).mean(1), dim=-1)
 
-    def remember(self, voices: Tensor) -> None:
+    def store(self, voices: Tensor) -> None:
         """Keep the ``voices (M, embedding)`` of the training clips."""
         self.voices = voices
         self.config = replace(self.config, memory=len(voices))

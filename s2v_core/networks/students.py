@@ -47,43 +47,43 @@ class Students(nn.Module):
         self.speaker: SpeakerEncoder | None = None  # where a model set has one, it joins S_id
 
     @property
-    def hears_speech(self) -> bool:
+    def takes_speech(self) -> bool:
         """Whether they hear the speech itself; else the context that CPC heard."""
         return self.voice is not None
 
     def forward(self, heard: Tensor) -> tuple[Tensor, Tensor]:
         """Return emotion mu (B, D_mu) and identity nu (B, D_nu), each of unit mean square.
 
-        ``heard`` is the speech (B, T) if ``hears_speech``, else the context (B, L, D). Equation 2 fixes
+        ``heard`` is the speech (B, T) if ``takes_speech``, else the context (B, L, D). Equation 2 fixes
         the vectors only up to their length, so they are normalised here once. Where a ``speaker`` joins,
-        its voice (B, E) follows nu: ``near_faces`` goes by both.
+        its voice (B, E) follows nu: ``face_logits`` goes by both.
         """
-        mu, nu = self.judge(self.summary(heard))
+        mu, nu = self.predict(self.summary(heard))
         if self.speaker is None:
             return mu, nu
         return mu, torch.cat([nu, self.speaker(heard[:, :LONGEST])], dim=1)
 
     def summary(self, heard: Tensor) -> Tensor:
         """Return omega (B, D), the summary of what is ``heard``, see ``forward``."""
-        return self.voice(heard) if self.hears_speech else summarise(heard, self.config.summary)
+        return self.voice(heard) if self.takes_speech else summarise(heard, self.config.summary)
 
-    def judge(self, omega: Tensor) -> tuple[Tensor, Tensor]:
+    def predict(self, omega: Tensor) -> tuple[Tensor, Tensor]:
         """Return mu and nu, as ``forward`` does, of the speech's summary ``omega (B, D)``."""
         return unit(self.s_emo(omega)), unit(self.s_id(omega))
 
-    def remember(self, emotions: Tensor, faces: Tensor, poses: Tensor) -> None:
-        """Keep what was seen of M training clips for ``recollect``.
+    def store(self, emotions: Tensor, faces: Tensor, poses: Tensor) -> None:
+        """Keep what was seen of M training clips for ``retrieve``.
 
         Their mu* (M, D_mu) and nu* (M, D_nu), and how the heads were turned (M, 2), see head_pose.
         """
         self.emotions, self.faces, self.poses = unit(emotions), unit(faces), poses
         self.config = replace(self.config, memory=len(faces))
 
-    def near_emotions(self, mu: Tensor) -> Tensor:
+    def emotion_logits(self, mu: Tensor) -> Tensor:
         """Return how near each remembered emotion is to ``mu (B, D_mu)``: (B, M), for a softmax."""
         return _nearness(mu, self.emotions, self.config.focus_mu)
 
-    def near_faces(self, nu: Tensor) -> Tensor:
+    def face_logits(self, nu: Tensor) -> Tensor:
         """Return how near each remembered face is to ``nu (B, D_nu)``: (B, M), for a softmax.
 
         If a speaker's voice follows nu, how near the remembered voice is counts as well.
@@ -94,14 +94,14 @@ class Students(nn.Module):
             return nearness
         return nearness + self.config.decide * self.speaker.near(voice)
 
-    def likeness(self, nu: Tensor) -> Tensor:
-        """Return ``near_faces`` as a cosine, -1 to 1, or as the mean of two by their weights."""
+    def face_similarity(self, nu: Tensor) -> Tensor:
+        """Return ``face_logits`` as a cosine, -1 to 1, or as the mean of two by their weights."""
         most = 1 / self.config.focus_nu
         if nu.shape[1] > self.config.nu:
             most += self.config.decide / self.speaker.config.focus
-        return self.near_faces(nu) / most
+        return self.face_logits(nu) / most
 
-    def recollect(self, mu: Tensor, nu: Tensor) -> tuple[Tensor, Tensor]:
+    def retrieve(self, mu: Tensor, nu: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``mu`` and ``nu`` drawn to the remembered ones nearest to them, by softmax attention.
 
         A voice heard in doubt lies between faces and would be composed as a blur of them; the paper's
@@ -109,14 +109,14 @@ class Students(nn.Module):
         """
         if not self.config.memory:
             return mu, nu[:, : self.config.nu]
-        emotion = F.softmax(self.near_emotions(mu) / self.config.decide, dim=1) @ self.emotions
-        return unit(emotion), self.recollect_face(nu)
+        emotion = F.softmax(self.emotion_logits(mu) / self.config.decide, dim=1) @ self.emotions
+        return unit(emotion), self.retrieve_face(nu)
 
-    def recollect_face(self, nu: Tensor) -> Tensor:
-        """Return ``nu (B, D_nu)`` drawn to the remembered faces nearest to it, as ``recollect`` does."""
+    def retrieve_face(self, nu: Tensor) -> Tensor:
+        """Return ``nu (B, D_nu)`` drawn to the remembered faces nearest to it, as ``retrieve`` does."""
         if not self.config.memory:
             return nu[:, : self.config.nu]
-        return unit(F.softmax(self.near_faces(nu) / self.config.decide, dim=1) @ self.faces)
+        return unit(F.softmax(self.face_logits(nu) / self.config.decide, dim=1) @ self.faces)
 
     def rest(self, nu: Tensor) -> Tensor:
         """Return the pose (B, 2), see head_pose, about which the remembered faces nearest to ``nu`` moved.
@@ -126,7 +126,7 @@ class Students(nn.Module):
         """
         pose = nu.new_zeros(len(nu), 2)
         if self.config.memory:
-            pose[:, 1] = F.softmax(self.near_faces(nu), dim=1) @ self.poses[:, 1]
+            pose[:, 1] = F.softmax(self.face_logits(nu), dim=1) @ self.poses[:, 1]
         return pose
 
 

@@ -60,9 +60,9 @@ class WindowEncoder:
     def _cut(self, steps: Tensor) -> Tensor:
         if steps.shape[1]:
             if self.last is None:
-                self.windows.push(steps[:, :1].expand(-1, self.before, -1))
+                self.windows.feed(steps[:, :1].expand(-1, self.before, -1))
             self.last = steps[:, -1:]
-        windows = self.windows.push(steps)[0]
+        windows = self.windows.feed(steps)[0]
         self.frames += len(windows)
         return windows
 
@@ -73,7 +73,7 @@ class MotionEncoder:
     def __init__(self, motion: MotionStudent, cpc: CPC, drawn: int) -> None:
         """``drawn`` numbers of face_motion are wanted: those that ``motion`` tells, or one more."""
         config = motion.config
-        steps = LocalEncoder(partial(motion.hear, cpc), config.heard)
+        steps = LocalEncoder(partial(motion.features, cpc), config.features)
         self.windows = WindowEncoder(steps, config.before * config.hop, config.window, config.hop)
         self.motion, self.blinks, self.frames = motion, drawn > config.motion, 0
 
@@ -88,7 +88,7 @@ class MotionEncoder:
         return self._tell(self.windows.finish(n_frames))
 
     def _tell(self, windows: Tensor) -> Tensor:
-        told = self.motion.tell(windows)[:, 0]
+        told = self.motion.predict(windows)[:, 0]
         first, self.frames = self.frames, self.frames + len(told)
         if not self.blinks:
             return told
@@ -102,13 +102,13 @@ class WaveformEncoder:
         self.sdfa, hop = sdfa, SAMPLE_RATE // sdfa.config.fps
         self.windows, self.noise = Sliding(WINDOW, hop), Noise(sdfa)
         self.silence = torch.zeros(1, 1, device=next(sdfa.parameters()).device)
-        self.windows.push(self.silence.expand(-1, (WINDOW - hop) // 2))  # centred on its frame
+        self.windows.feed(self.silence.expand(-1, (WINDOW - hop) // 2))  # centred on its frame
         self.frames, self.state = 0, None
 
     @torch.inference_mode()
     def feed(self, speech: Tensor) -> Tensor:
         """Return the codes (n, speech + noise) that ``speech (1, T)`` completes."""
-        return self._encode(self.windows.push(speech))
+        return self._encode(self.windows.feed(speech))
 
     @torch.inference_mode()
     def finish(self, n_frames: int) -> Tensor:
@@ -178,7 +178,7 @@ class LocalEncoder:
 
 
 class ContextEncoder:
-    """Hears speech that arrives in pieces: what CPC.hear gives of the whole, in order.
+    """Hears speech that arrives in pieces: what CPC.features gives of the whole, in order.
 
     The recurrence goes on where it was; only the rounding of floats tells the pieces from the whole.
     """
@@ -200,13 +200,13 @@ class ContextEncoder:
 
     def _go_on(self, latents: Tensor) -> Tensor:
         if not latents.shape[1]:
-            return latents.new_empty(len(latents), 0, self.cpc.config.heard)
+            return latents.new_empty(len(latents), 0, self.cpc.config.features)
         context, self._state = self.cpc.autoregressor(latents, self._state)
         return self.cpc.offered(latents, context)
 
 
 def encode_pieces(cpc: CPC, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Yield what CPC.hear gives of the whole speech, in pieces (B, L, D), L > 0."""
+    """Yield what CPC.features gives of the whole speech, in pieces (B, L, D), L > 0."""
     listener = ContextEncoder(cpc)
     for piece in pieces:
         if (steps := listener.feed(piece)).shape[1]:

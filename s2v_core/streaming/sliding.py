@@ -16,7 +16,7 @@ class Sliding:
         self.size, self.hop = size, hop
         self._held: Tensor | None = None
 
-    def push(self, piece: Tensor) -> Tensor:
+    def feed(self, piece: Tensor) -> Tensor:
         """Return the windows (B, k, size, ...) that ``piece (B, n, ...)`` completes; k may be 0."""
         held = piece if self._held is None else torch.cat([self._held, piece], dim=1)
         count = max(0, (held.shape[1] - self.size) // self.hop + 1)
@@ -28,4 +28,4 @@ class Sliding:
     def finish(self, fill: Tensor, count: int) -> Tensor:
         """Return the next ``count`` windows; ``fill (B, 1, ...)`` stands for what never comes."""
         missing = self.size + self.hop * count
-        return self.push(fill.expand(-1, missing, *fill.shape[2:]))[:, :count]
+        return self.feed(fill.expand(-1, missing, *fill.shape[2:]))[:, :count]

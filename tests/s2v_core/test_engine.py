@@ -49,11 +49,11 @@ def test_chunks_are_what_the_networks_give_of_the_whole(model, waveform) -> None
     assert len(chunked) > 2 * CHUNK
     composer, students = model.networks["composer"], model.networks["students"]
     with torch.inference_mode():
-        context = model.networks["cpc"].hear(speech)
-        mu, nu = model.recall(speech, context)
+        context = model.networks["cpc"].features(speech)
+        mu, nu = model.retrieve(speech, context)
         motion = model.networks["motion"]
-        steps = motion.hear(model.networks["cpc"], speech)
-        moves = motion.tell(motion.padded(steps, len(chunked)))
+        steps = motion.features(model.networks["cpc"], speech)
+        moves = motion.predict(motion.padded(steps, len(chunked)))
         moves = torch.cat([moves, lids(0, len(chunked), model.fps)[None]], dim=2)
         frames, _ = composer(moves, mu, nu, students.rest(nu))
     torch.testing.assert_close(chunked, frames[0], atol=1e-4, rtol=0)
@@ -181,10 +181,10 @@ def test_memory_does_not_grow_with_the_speech(tmp_path, waveform) -> None:
 
 
 def test_a_head_is_held_as_it_is_told(model, waveform) -> None:
-    """The recalled face's own rest gives the default video; another pose another one."""
+    """The retrieved face's own rest gives the default video; another pose another one."""
     with torch.inference_mode():
         students = model.networks["students"]
-        _, nu = students.recollect(*students(waveform[None]))
+        _, nu = students.retrieve(*students(waveform[None]))
         rest = students.rest(nu)
     free, held, turned = (
         torch.cat(list(model.frames("speech2video", waveform, pose=pose)))

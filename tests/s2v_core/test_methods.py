@@ -1,4 +1,4 @@
-"""The ears against what training cuts out of whole clips; the recalled faces against the networks."""
+"""The ears against what training cuts out of whole clips; the retrieved faces against the networks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def codes_of(ear: FrameEncoder, pieces: list[torch.Tensor], n_frames: int) -> to
 def test_the_motion_that_is_heard_in_pieces_is_that_of_the_whole_clip(model, speech, sizes, drawn):
     motion, cpc = model.networks["motion"], model.networks["cpc"]
     codes = codes_of(MotionEncoder(motion, cpc, drawn), speech.split(sizes, dim=1), 31)
-    whole = motion.tell(motion.padded(motion.hear(cpc, speech), 31))[0]
+    whole = motion.predict(motion.padded(motion.features(cpc, speech), 31))[0]
     assert codes.shape == (31, drawn)
     torch.testing.assert_close(codes[:, :SPOKEN], whole, atol=1e-4, rtol=0)
     assert torch.equal(codes[:, SPOKEN:], lids(0, 31, 25)[:, : drawn - SPOKEN])
@@ -51,15 +51,15 @@ def test_the_papers_ear_hears_what_the_whole_clip_would_give(model, speech, size
     """Without S_mot the composer listens itself."""
     cpc, config = model.networks["cpc"], ComposerConfig(look=8)
     networks = {"cpc": cpc, "students": None, "composer": SimpleNamespace(config=config)}
-    codes = codes_of(Composing(networks).ear(), speech.split(sizes, dim=1), 31)
-    whole = context_windows(cpc.hear(speech), 31, config.look, config.fps)[0]
+    codes = codes_of(Composing(networks).encoder(), speech.split(sizes, dim=1), 31)
+    whole = context_windows(cpc.features(speech), 31, config.look, config.fps)[0]
     torch.testing.assert_close(codes, whole, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("sizes", SIZES)
 @torch.inference_mode()
 def test_sdfas_ear_hears_what_the_whole_clip_would_give(model, speech, sizes):
-    ear, sdfa = Animating(model.networks, None).ear(), model.networks["s2f_sdfa"]
+    ear, sdfa = Animating(model.networks, None).encoder(), model.networks["s2f_sdfa"]
     codes = codes_of(ear, speech.split(sizes, dim=1), 31)
     heard, _ = sdfa.speech(speech_windows(speech, 31, model.fps))
     torch.testing.assert_close(codes[:, : sdfa.config.speech], heard[0], atol=1e-4, rtol=0)
@@ -79,8 +79,8 @@ def test_noise_does_not_depend_on_how_much_is_taken_at_a_time(model):
 def test_the_face_is_recalled_by_the_first_twenty_seconds(model, speech):
     long = speech.repeat(1, 18)  # 22.5 s
     assert long.shape[1] > LONGEST
-    mu, *joined = Composing(model.networks).recall(iter(long.split(9_999, dim=1)))
-    expected_mu, nu = model.recall(long, torch.empty(0))
+    mu, *joined = Composing(model.networks).retrieve(iter(long.split(9_999, dim=1)))
+    expected_mu, nu = model.retrieve(long, torch.empty(0))
     torch.testing.assert_close(mu, expected_mu)
     composer = model.networks["composer"]
     pose = model.networks["students"].rest(nu)
@@ -100,8 +100,8 @@ def test_students_of_the_context_hear_all_of_it(form, omega, speech):
         replace(ComposerConfig(), context=6, mu=5, nu=7, channels=(4,) * 5, identity=(3,) * 5)
     ).eval()
     method = Composing({"cpc": cpc, "students": students, "composer": composer})
-    mu, *joined = method.recall(speech.split(3_000, dim=1))
-    expected_mu, nu = students(cpc.hear(speech))
+    mu, *joined = method.retrieve(speech.split(3_000, dim=1))
+    expected_mu, nu = students(cpc.features(speech))
     torch.testing.assert_close(mu, expected_mu)
     maps = composer.identity(nu, nu[:, :0])
     torch.testing.assert_close(joined, composer.decoder.join(maps))

@@ -51,7 +51,7 @@ def test_copies_are_augmented_and_the_first_is_clean(everything, run):
     seen = features.read(run, everything)[0]
     assert not torch.allclose(seen["context.0"], seen["context.1"], atol=1e-2)
     with torch.inference_mode():
-        clean = FrozenNetworks.read(run).hear(everything.speech(0))
+        clean = FrozenNetworks.read(run).encode(everything.speech(0))
     torch.testing.assert_close(seen["context.0"], clean, atol=2e-3, rtol=2e-3)
 
 

@@ -138,7 +138,7 @@ def test_cpc_audio_hears_what_its_authors_hears(tmp_path, recurrence, levels):
     audio = random(2, 3200)
     with torch.inference_mode():
         expected = published_forward(file, audio)
-        torch.testing.assert_close(cpc.hear(audio), expected, atol=5e-3, rtol=0)
+        torch.testing.assert_close(cpc.features(audio), expected, atol=5e-3, rtol=0)
 
 
 def test_resemblyzers_voice_is_told_as_its_authors_tell_it(tmp_path):

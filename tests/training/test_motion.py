@@ -62,7 +62,7 @@ def test_a_copy_is_heard_as_long_as_its_motion_lasts(trainer):
 def test_a_passage_holds_the_steps_of_its_frames(trainer, clips):
     steps, motion = trainer.batch(0)
     model = SETTINGS.model
-    assert steps.shape == (3, (model.before + 8 + model.after) * model.hop, model.heard)
+    assert steps.shape == (3, (model.before + 8 + model.after) * model.hop, model.features)
     assert motion.shape == (3, 8, SPOKEN)
 
 

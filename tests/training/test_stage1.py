@@ -122,7 +122,7 @@ def test_what_was_seen_is_remembered_and_recalled_where_the_settings_say_so(seen
     stage1 = trainer(seen, replace(SETTINGS, memory=True, lambda_recall=0.5))
     assert stage1.network.config.memory == 3
     batch = stage1.batch(0)
-    nearness = stage1.network.near_faces(batch[2])
+    nearness = stage1.network.face_logits(batch[2])
     torch.testing.assert_close(
         nearness.argmax(1), torch.tensor([_place(seen, nu) for nu in batch[2]])
     )
@@ -162,7 +162,7 @@ class Oracle:
     """Students that know, or mistake, whom they hear: the context tells the place of the clip."""
 
     def __init__(self, seen: list, places: list[int]) -> None:
-        self.hears_speech, self.seen, self.places = False, seen, places
+        self.takes_speech, self.seen, self.places = False, seen, places
 
     def __call__(self, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         features = self.seen[self.places[int(context[0, 0, 0])]]

@@ -218,7 +218,7 @@ def test_equations_4_to_6_by_hand(stage2):
         getattr(stage2, name).learn = lambda loss, rate: loss(
             lambda *d: torch.tensor(score(d))
         ).item()
-        getattr(stage2, name).judge = lambda *d: torch.tensor(3.0)
+        getattr(stage2, name).score = lambda *d: torch.tensor(3.0)
     stats = stage2._discriminators(batch, fake, aligned)
     assert stats["d_id"] == (3 - 1) ** 2 + 5**2
     assert stats["d_frame"] == (3 - 1) ** 2 + 5**2

@@ -33,11 +33,11 @@ class FrozenNetworks:
             checkpoint.load_network(folder / "teacher_emotion", SENet, SENetConfig),
         )
 
-    def hear(self, speech: Tensor) -> Tensor:
+    def encode(self, speech: Tensor) -> Tensor:
         """Return what the students and the composer hear (L, D) of ``speech (T,)``."""
-        return self.cpc.hear(speech[None])[0]
+        return self.cpc.features(speech[None])[0]
 
-    def see(self, frames: Tensor, every: int) -> dict[str, Tensor]:
+    def frame_features(self, frames: Tensor, every: int) -> dict[str, Tensor]:
         """Return a clip's identity and maps (first frame) and emotion (``every`` so many frames)."""
         first = frames[:1]
         seen = {

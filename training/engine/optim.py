@@ -127,7 +127,7 @@ def decay(step: int, schedule: Schedule) -> float:
 
 
 class Adversary:
-    """A discriminator, its optimiser and how it is trained; the generator sees only ``judge``.
+    """A discriminator, its optimiser and how it is trained; the generator sees only ``score``.
 
     It learns at ``slower`` times the generator's rate of the moment, also when it joins late.
     """
@@ -154,7 +154,7 @@ class Adversary:
         descend(self.accelerator, self.network, self.updates, value, self.clip)
         return value.item()
 
-    def judge(self, *inputs: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
+    def score(self, *inputs: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
         """Return its scores for the generator's step, in which it does not learn."""
         self.network.requires_grad_(False)
         return self.network(*inputs)

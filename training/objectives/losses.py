@@ -46,7 +46,7 @@ def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor
     return -(target * guess).sum(-1).mean()
 
 
-def recall(student: Tensor, teacher: Tensor) -> Tensor:
+def retrieval(student: Tensor, teacher: Tensor) -> Tensor:
     """Equation 3 over faces instead of features: the student should find near what the teacher finds near.
 
     Both (B, M), Students.nearness of the two vectors to the M training faces. What must not be mixed up,

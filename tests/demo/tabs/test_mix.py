@@ -31,7 +31,7 @@ def words() -> torch.Tensor:
 
 def test_every_face_and_emotion_in_the_lists_can_be_had(mixer, words, monkeypatch):
     """All names, without hearing the same voices again and again."""
-    heard = mixing.hear(mixer.model, words)
+    heard = mixing.retrieve(mixer.model, words)
     monkeypatch.setattr(mixing, "hear", lambda *_: heard)
     faces, emotions = mixer.faces(), mixer.emotions()
     assert len(faces) == 1 + len(examples()) + 21

@@ -30,7 +30,7 @@ CLIPS = [
 def small() -> Speakers:
     students = Students(StudentsConfig(omega=4, hidden=4, mu=6, nu=5))
     draw = torch.Generator().manual_seed(0)
-    students.remember(*(torch.rand(4, size, generator=draw) for size in (6, 5, 2)))
+    students.store(*(torch.rand(4, size, generator=draw) for size in (6, 5, 2)))
     return Speakers(students, CLIPS)
 
 
@@ -58,12 +58,12 @@ def test_who_was_not_observed_is_refused_in_words(small, ask) -> None:
 
 
 def test_likeness_is_the_cosine_with_the_nearest_clip(small) -> None:
-    """Against torch's own cosine, about the memory's mean as ``recollect`` has it."""
+    """Against torch's own cosine, about the memory's mean as ``retrieve`` has it."""
     nu = torch.rand(1, 5, generator=torch.Generator().manual_seed(1))
     centre = small.students.faces.mean(0)
     cosines = F.cosine_similarity(nu - centre, small.students.faces - centre)
     expected = {"a": cosines[[1, 2]].max().item(), "b": cosines[[0, 3]].max().item()}
-    near = small.near_faces(nu)
+    near = small.nearest_faces(nu)
     assert near == pytest.approx(expected, abs=1e-5)
     assert list(near) == sorted(expected, key=expected.get, reverse=True)
 

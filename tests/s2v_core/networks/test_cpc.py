@@ -103,9 +103,9 @@ def test_silence_gives_finite_numbers(cpc):
 def test_what_others_hear_is_the_context_or_both(cpc):
     speech = torch.randn(2, 1600)
     latents, context = cpc.float()(speech)
-    assert torch.equal(cpc.hear(speech), context)
+    assert torch.equal(cpc.features(speech), context)
     cpc.config = replace(cpc.config, latents=True)
-    assert torch.equal(cpc.hear(speech), torch.cat([context, latents], dim=-1))
+    assert torch.equal(cpc.features(speech), torch.cat([context, latents], dim=-1))
 
 
 @pytest.mark.parametrize("first_bias", [True, False])
@@ -176,7 +176,7 @@ def test_speech_in_pieces_is_heard_as_the_whole(recurrence, sizes):
     cpc = CPC(replace(SMALL, latents=True, recurrence=recurrence)).double()
     speech = torch.randn(2, 1920, generator=torch.Generator().manual_seed(1)).double()
     heard = torch.cat(list(encode_pieces(cpc, speech.split(sizes, dim=1))), dim=1)
-    torch.testing.assert_close(heard, cpc.hear(speech), rtol=0, atol=1e-12)
+    torch.testing.assert_close(heard, cpc.features(speech), rtol=0, atol=1e-12)
 
 
 @torch.inference_mode()
@@ -192,8 +192,8 @@ def test_a_step_is_heard_as_soon_as_its_field_is_whole_steps(cpc, speech):
 @torch.inference_mode()
 def test_less_than_a_step_is_nothing(cpc):
     listener = ContextEncoder(cpc)
-    assert listener.feed(torch.zeros(1, 159).double()).shape == (1, 0, SMALL.heard)
-    assert listener.finish().shape == (1, 0, SMALL.heard)
+    assert listener.feed(torch.zeros(1, 159).double()).shape == (1, 0, SMALL.features)
+    assert listener.finish().shape == (1, 0, SMALL.features)
 
 
 @pytest.mark.parametrize("form", ["last", "stats"])

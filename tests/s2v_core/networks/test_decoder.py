@@ -80,7 +80,7 @@ def test_gradients_reach_every_parameter(n_sides, without_gradient):
 @torch.inference_mode()
 def test_side_maps_joined_once_give_the_same_frames():
     network, code, maps = decoder().eval(), random(2, 3, 7), side_maps(2)
-    assert torch.equal(network.draw(code, network.join(maps)), network(code, maps))
+    assert torch.equal(network.render(code, network.join(maps)), network(code, maps))
 
 
 @pytest.mark.parametrize("n_sides", [0, 4, 5])

@@ -43,16 +43,16 @@ def speech() -> torch.Tensor:
 
 
 def test_it_gives_every_frame_its_motion(network):
-    steps = torch.randn(2, (4 + 9 + 2) * 4, SMALL.heard)
+    steps = torch.randn(2, (4 + 9 + 2) * 4, SMALL.features)
     motion, shut = network(steps)
-    assert network.tell(steps).shape == (2, 9, SMALL.motion)
+    assert network.predict(steps).shape == (2, 9, SMALL.motion)
     assert motion.shape == (2, 2, 9, SMALL.motion)
     assert shut.shape == (2, 2, 9)
 
 
 def test_a_frame_hears_its_window_and_nothing_else(network):
-    steps = torch.randn(1, (4 + 9 + 2) * 4, SMALL.heard, requires_grad=True)
-    network.tell(steps)[0, 3].sum().backward()
+    steps = torch.randn(1, (4 + 9 + 2) * 4, SMALL.features, requires_grad=True)
+    network.predict(steps)[0, 3].sum().backward()
     heard = steps.grad[0].abs().sum(1).nonzero().flatten()
     first = 3 * 4  # frame 3's own steps begin at (4 + 3) * 4
     assert (heard.min(), heard.max()) == (first, first + SMALL.window - 1)
@@ -77,16 +77,16 @@ def test_the_spectrum_is_torchaudios_a_margin_later(network, speech):
 @pytest.mark.parametrize("sizes", [[12_800], [640] * 20, [1] * 30 + [6000, 6770], [9_990, 2_810]])
 @torch.inference_mode()
 def test_pieces_give_what_the_whole_does(cpc, network, speech, sizes):
-    whole = network.tell(network.padded(network.hear(cpc, speech), 20))[0]
-    steps = LocalEncoder(partial(network.hear, cpc), SMALL.heard)
+    whole = network.predict(network.padded(network.features(cpc, speech), 20))[0]
+    steps = LocalEncoder(partial(network.features, cpc), SMALL.features)
     ear = WindowEncoder(steps, SMALL.before * SMALL.hop, SMALL.window, SMALL.hop)
     windows = [ear.feed(piece) for piece in speech.split(sizes, dim=1)] + [ear.finish(20)]
-    told = network.tell(torch.cat(windows))[:, 0]
+    told = network.predict(torch.cat(windows))[:, 0]
     torch.testing.assert_close(told, whole, atol=1e-5, rtol=1e-5)
 
 
 def test_padding_repeats_the_ends_and_nothing_in_between(network):
-    steps = torch.randn(1, 40, SMALL.heard)
+    steps = torch.randn(1, 40, SMALL.features)
     padded = network.padded(steps, 10)
     assert padded.shape[1] == (4 + 10 + 2) * 4
     assert torch.equal(padded[:, 16:56], steps)
@@ -95,18 +95,18 @@ def test_padding_repeats_the_ends_and_nothing_in_between(network):
 
 
 def test_speech_after_the_last_frame_is_heard(network):
-    steps = torch.randn(1, 80, SMALL.heard)
+    steps = torch.randn(1, 80, SMALL.features)
     assert torch.equal(network.padded(steps, 10)[:, 16:], steps[:, :48])
 
 
 def test_a_speech_that_ends_within_a_frame_is_filled_up(network):
-    steps = torch.randn(1, 37, SMALL.heard)
+    steps = torch.randn(1, 37, SMALL.features)
     assert torch.equal(network.padded(steps, 10)[:, 16:53], steps)
-    assert network.tell(network.padded(steps, 10)).shape[1] == 10
+    assert network.predict(network.padded(steps, 10)).shape[1] == 10
 
 
 def test_the_scale_is_that_of_the_output(network):
-    steps = torch.randn(1, 60, SMALL.heard)
+    steps = torch.randn(1, 60, SMALL.features)
     before, _ = network(steps)
     network.scale *= 3
     torch.testing.assert_close(network(steps)[0], 3 * before)
@@ -122,14 +122,14 @@ def test_lips_close_where_they_may_be_shut_and_nothing_else_changes():
 
 
 def test_members_are_asked_together(network):
-    steps = torch.randn(2, 60, SMALL.heard)
+    steps = torch.randn(2, 60, SMALL.features)
     motion, shut = network(steps)
     for member, told, lips in zip(network.members, motion, shut, strict=True):
         torch.testing.assert_close(told, member(steps)[..., :-1])
         torch.testing.assert_close(lips, member(steps)[..., -1])
     assert not torch.allclose(motion[0], motion[1])
     expected = network.articulated((motion[0] + motion[1]) / 2, (shut[0] + shut[1]) / 2)
-    torch.testing.assert_close(network.tell(steps), expected)
+    torch.testing.assert_close(network.predict(steps), expected)
 
 
 def test_no_opening_is_below_nothing(network):
@@ -138,4 +138,4 @@ def test_no_opening_is_below_nothing(network):
 
 
 def test_everything_learns(network, without_gradient):
-    assert not without_gradient(network, *network(torch.randn(2, 60, SMALL.heard)))
+    assert not without_gradient(network, *network(torch.randn(2, 60, SMALL.features)))

@@ -74,12 +74,12 @@ def _recording(forward, heard):
 
 def test_the_nearest_voice_is_ones_own(speaker):
     voices = torch.nn.functional.normalize(torch.randn(9, 4), dim=1)
-    speaker.remember(voices)
+    speaker.store(voices)
     assert speaker.near(voices).argmax(1).tolist() == list(range(9))
 
 
 def test_what_is_remembered_is_kept_on_disk(speaker, tmp_path):
-    speaker.remember(torch.eye(4))
+    speaker.store(torch.eye(4))
     checkpoint.save_network(tmp_path, speaker, speaker.config)
     loaded = checkpoint.load_network(tmp_path, SpeakerEncoder, SpeakerConfig)
     assert torch.equal(loaded.voices, torch.eye(4))
@@ -89,8 +89,8 @@ def test_what_is_remembered_is_kept_on_disk(speaker, tmp_path):
 def students(speaker) -> Students:
     torch.manual_seed(0)
     students = Students(STUDENTS).eval()
-    students.remember(torch.randn(4, 6), torch.randn(4, 7), torch.zeros(4, 2))
-    speaker.remember(torch.eye(4))
+    students.store(torch.randn(4, 6), torch.randn(4, 7), torch.zeros(4, 2))
+    speaker.store(torch.eye(4))
     students.speaker = speaker
     return students
 
@@ -104,21 +104,21 @@ def test_the_voice_follows_nu(students):
 def test_a_face_is_recalled_by_the_voice_where_nu_is_in_doubt(students):
     doubt = unit(students.faces.mean(0, keepdim=True))
     for k in range(4):
-        face = students.recollect_face(torch.cat([doubt, torch.eye(4)[k : k + 1]], dim=1))
+        face = students.retrieve_face(torch.cat([doubt, torch.eye(4)[k : k + 1]], dim=1))
         torch.testing.assert_close(face, students.faces[k : k + 1], atol=1e-3, rtol=1e-3)
 
 
 def test_without_a_voice_a_face_is_recalled_as_ever(students):
     nu = unit(torch.randn(3, 7))
-    joined = students.recollect_face(nu)
+    joined = students.retrieve_face(nu)
     students.speaker = None
-    assert torch.equal(students.recollect_face(nu), joined)
+    assert torch.equal(students.retrieve_face(nu), joined)
 
 
 def test_likeness_is_a_mean_of_two_cosines(students):
     nu = torch.cat([students.faces, torch.eye(4)], dim=1)
-    likeness = students.likeness(nu)
+    likeness = students.face_similarity(nu)
     assert likeness.diagonal().numpy() == pytest.approx(np.ones(4), abs=1e-5)
     assert likeness.abs().max() <= 1 + 1e-5
-    alone = students.likeness(students.faces)
+    alone = students.face_similarity(students.faces)
     assert alone.diagonal().numpy() == pytest.approx(np.ones(4), abs=1e-5)

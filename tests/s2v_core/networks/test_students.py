@@ -76,20 +76,20 @@ def remembering() -> tuple[Students, tuple[torch.Tensor, ...]]:
     generator = torch.Generator().manual_seed(0)
     seen = [torch.rand(6, size, generator=generator) for size in (24, 32, 2)]
     students = Students(StudentsConfig(omega=4, hidden=8, mu=24, nu=32))
-    students.remember(*seen)
+    students.store(*seen)
     return students, (unit(seen[0]), unit(seen[1]), seen[2])
 
 
 def test_what_is_remembered_is_recollected_and_what_is_doubtful_drawn_to_the_nearest():
     students, (emotions, faces, poses) = remembering()
-    mu, nu = students.recollect(emotions, faces)
+    mu, nu = students.retrieve(emotions, faces)
     torch.testing.assert_close(mu, emotions, atol=0.05, rtol=0)
     torch.testing.assert_close(nu, faces, atol=1e-3, rtol=0)
     straight = torch.stack([torch.zeros(len(poses)), poses[:, 1]], dim=1)
     torch.testing.assert_close(students.rest(faces), straight, atol=1e-3, rtol=0)
     for vectors, place in ((emotions, 0), (faces, 1)):
         doubtful = unit(0.7 * vectors[:1] + 0.3 * vectors[1:2])
-        drawn = students.recollect(*[doubtful if i == place else v for i, v in enumerate((mu, nu))])
+        drawn = students.retrieve(*[doubtful if i == place else v for i, v in enumerate((mu, nu))])
         assert (drawn[place][:1] - vectors[:1]).norm() < 0.5 * (doubtful - vectors[:1]).norm()
 
 
@@ -99,7 +99,7 @@ def test_who_decides_in_doubt_recalls_one_face():
     distances = []
     for decide in (1.0, 0.3):
         students.config = replace(students.config, decide=decide)
-        _, drawn = students.recollect(torch.rand(1, 24), doubtful)
+        _, drawn = students.retrieve(torch.rand(1, 24), doubtful)
         distances.append((drawn - faces[:1]).norm().item())
     assert distances[1] < 0.5 * distances[0]
 
@@ -115,7 +115,7 @@ def test_between_two_faces_the_head_rests_between_their_poses():
 def test_without_a_memory_both_stay_as_they_are_heard():
     students = Students(StudentsConfig(omega=4, hidden=8, mu=5, nu=32))
     mu, nu = torch.rand(3, 5), torch.rand(3, 32)
-    assert all(map(torch.equal, students.recollect(mu, nu), (mu, nu)))
+    assert all(map(torch.equal, students.retrieve(mu, nu), (mu, nu)))
     assert torch.equal(students.rest(nu), torch.zeros(3, 2))
 
 
@@ -129,7 +129,7 @@ def test_the_memory_travels_with_the_weights(tmp_path):
 
 def test_by_voice_they_hear_the_speech_itself(without_gradient):
     students = Students(StudentsConfig(summary="voice", voice=2, hidden=8, mu=5, nu=7))
-    assert students.hears_speech
+    assert students.takes_speech
     speech = torch.randn(3, 16_000)
     mu, nu = students(speech)
     assert (mu.shape, nu.shape) == ((3, 5), (3, 7))

@@ -26,13 +26,13 @@ def test_the_windows_of_the_pieces_are_those_of_the_whole(cuts, size, hop, tail)
     whole = torch.arange(2.0 * sum(cuts)).view(2, -1)
     whole = whole.view(2, -1, *[1] * len(tail)).expand(-1, -1, *tail)
     sliding = Sliding(size, hop)
-    windows = torch.cat([sliding.push(piece) for piece in whole.split(cuts, dim=1)], dim=1)
+    windows = torch.cat([sliding.feed(piece) for piece in whole.split(cuts, dim=1)], dim=1)
     assert torch.equal(windows, slow_windows(whole, size, hop))
 
 
 def test_the_end_is_filled():
     sliding = Sliding(4, 2)
-    assert sliding.push(torch.tensor([[1, 2, 3]])).shape == (1, 0, 4)
+    assert sliding.feed(torch.tensor([[1, 2, 3]])).shape == (1, 0, 4)
     rest = sliding.finish(torch.tensor([[9]]), 3)
     assert rest.tolist() == [[[1, 2, 3, 9], [3, 9, 9, 9], [9, 9, 9, 9]]]
 
@@ -40,5 +40,5 @@ def test_the_end_is_filled():
 def test_no_more_than_a_window_is_held():
     sliding = Sliding(10, 3)
     for _ in range(100):
-        sliding.push(torch.zeros(1, 7))
+        sliding.feed(torch.zeros(1, 7))
         assert sliding._held.shape[1] < 10

@@ -136,13 +136,13 @@ def test_the_slower_one_learns_at_its_share_of_the_rate():
 
 def test_judging_teaches_the_generator_and_not_the_discriminator():
     d, frames = adversary(), random(4, 3, 64, 32).requires_grad_()
-    d.judge(frames).sum().backward()
+    d.score(frames).sum().backward()
     assert frames.grad.abs().sum() > 0
     assert all(p.grad is None for p in d.network.parameters())
 
 
 def test_after_judging_it_learns_again(changed):
     d, frames = adversary(), random(4, 3, 64, 32)
-    d.judge(frames)
+    d.score(frames)
     learn = lambda: d.learn(lambda network: network(frames).mean(), RATE)  # noqa: E731
     assert set(changed(d.network, learn)) == {name for name, _ in d.network.named_parameters()}

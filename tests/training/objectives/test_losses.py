@@ -191,13 +191,13 @@ def test_recall_by_hand():
     student = torch.tensor([[0.0, -2.0, -50.0]])
     p = 1 / (1 + math.exp(-2))
     expected = -(math.log(p) + math.log(1 - p)) / 2
-    assert losses.recall(student, teacher).item() == pytest.approx(expected, rel=1e-4)
+    assert losses.retrieval(student, teacher).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_recall_is_least_where_student_and_teacher_agree():
     teacher = torch.randn(4, 7, generator=torch.Generator().manual_seed(0))
-    best = losses.recall(teacher, teacher)
-    assert best < losses.recall(teacher + torch.randn(4, 7), teacher)
+    best = losses.retrieval(teacher, teacher)
+    assert best < losses.retrieval(teacher + torch.randn(4, 7), teacher)
     entropy = torch.distributions.Categorical(logits=teacher).entropy().mean()
     torch.testing.assert_close(best, entropy)
 
