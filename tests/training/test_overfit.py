@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_stage2 import SETTINGS
 
 from s2v_core.analysis import metrics
 from s2v_core.media import video
 from s2v_core.networks.cpc import CPC, CPCConfig
+from tests.training.test_stage2 import SETTINGS
 from training import overfit
 from training.data import in_memory
 from training.data.features import FrozenNetworks

@@ -9,12 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import test_sdfa_training
-import test_stage2
 import torch
 from accelerate import Accelerator
 
 from s2v_core.errors import UserError
+from tests.training import test_sdfa, test_stage2
 from training.data.clips import Clips
 from training.engine.config import Schedule
 from training.engine.distributed import average, item_rngs, share
@@ -24,7 +23,7 @@ from training.sdfa import SDFATrainer
 from training.stage2 import Stage2Trainer
 
 SCHEDULE = Schedule(steps=1, batch=4, learning_rate=1e-5, save_every=1, clip=0.5)
-STILL = replace(test_sdfa_training.SETTINGS.model, noise_std=0.0)  # every process has its own noise
+STILL = replace(test_sdfa.SETTINGS.model, noise_std=0.0)  # every process has its own noise
 
 
 def stage2(clips: Clips, accelerator: Accelerator) -> Stage2Trainer:
@@ -33,12 +32,12 @@ def stage2(clips: Clips, accelerator: Accelerator) -> Stage2Trainer:
 
 
 def sdfa(clips: Clips, accelerator: Accelerator) -> SDFATrainer:
-    settings = replace(test_sdfa_training.SETTINGS, model=STILL, schedule=SCHEDULE)
+    settings = replace(test_sdfa.SETTINGS, model=STILL, schedule=SCHEDULE)
     return SDFATrainer(settings, clips, None, accelerator)
 
 
 TRAINERS: dict[str, Callable] = {"stage2": stage2, "sdfa": sdfa}
-ADVERSARIES = {"stage2": test_stage2.DISCRIMINATORS, "sdfa": test_sdfa_training.DISCRIMINATORS}
+ADVERSARIES = {"stage2": test_stage2.DISCRIMINATORS, "sdfa": test_sdfa.DISCRIMINATORS}
 
 
 def learnt(name: str, clips: Clips, folder: Path) -> dict[str, torch.Tensor]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from accelerate import Accelerator
-from test_loop import SCHEDULE, Regression
 
+from tests.training.engine.test_loop import SCHEDULE, Regression
 from training import cpc
 from training.engine import dry_run
 from training.engine.dry_run import Cost, cost, report_cost

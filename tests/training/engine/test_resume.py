@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from test_cpc_training import SETTINGS as CPC
-from test_sdfa_training import VOICE_ONLY as S2F_SDFA
-from test_speech2face_training import FACES
-from test_speech2face_training import SETTINGS as SPEECH2FACE
-from test_syncnet_training import SETTINGS as SYNCNET
 
 from s2v_core.face.landmarks import LandmarkConfig
 from s2v_core.networks.speech2face import Speech2Face
+from tests.training.test_cpc import SETTINGS as CPC
+from tests.training.test_sdfa import VOICE_ONLY as S2F_SDFA
+from tests.training.test_speech2face import FACES
+from tests.training.test_speech2face import SETTINGS as SPEECH2FACE
+from tests.training.test_syncnet import SETTINGS as SYNCNET
 from training.cpc import CPCTrainer
 from training.data.clips import Clips
 from training.engine.config import Schedule
