@@ -1,4 +1,4 @@
-"""What the README tells people to type works."""
+"""What the README shows people to type works."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def test_the_python_example_makes_three_videos(tmp_path: Path) -> None:
 def test_every_command_line_option_it_shows_exists() -> None:
     from s2v_core.__main__ import build_parser
 
-    commands = re.findall(r"python -m s2v_core ([^`\n]*)", README)
-    assert len(commands) >= 3
+    commands = re.findall(r"(?:^speech2video|python -m s2v_core) ([^`\n]+)", README, re.MULTILINE)
+    assert len(commands) >= 6
     for command in commands:
         build_parser().parse_args(command.split())
 
