@@ -16,10 +16,9 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validat
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2v_core.analysis import speakers
-from s2v_core.analysis.speakers import StoredClip
+from s2v_core.models.model_set import StoredClip, write_stored_clips
 from s2v_core.networks.students import Students, StudentsConfig, unit
-from s2v_core.rates import HOP, STEPS_PER_SECOND
+from s2v_core.rates import STEPS_PER_SECOND
 from s2v_core.settings import Settings
 from training.data.clips import Clips
 from training.data.features import load_features
@@ -104,8 +103,8 @@ class Stage1Trainer:
     def _cut(self, clip: dict[str, Tensor], steps: int, rng: np.random.Generator) -> Tensor:
         """Return ``steps`` CPC steps of one copy of a clip; a shorter one is repeated."""
         copies = sum(key.startswith("context.") for key in clip)
-        kind, hop = ("speech", HOP) if self.config.model.summary == "voice" else ("context", 1)
-        whole, length = clip[f"{kind}.{rng.integers(copies)}"], steps * hop
+        model = self.config.model
+        whole, length = clip[f"{model.source}.{rng.integers(copies)}"], steps * model.hop
         whole = torch.cat([whole] * -(-length // len(whole)))
         start = rng.integers(len(whole) - length + 1)
         return whole[start : start + length]
@@ -119,7 +118,7 @@ class Stage1Trainer:
         """Update the students once."""
         cuts, mu_star, nu_star = (x.to(self.accelerator.device) for x in batch)
         self.network.train()
-        mu, nu = self.network(cuts)
+        mu, nu, _ = self.network(cuts)
         c = self.config
         terms = {
             "emotion": losses.distillation(mu, mu_star, c.temperature_mu),
@@ -151,9 +150,9 @@ def agreement(
 
     Nearest by cosine, among the training actors' mean nu* and the six emotions' mean mu*.
     """
-    kind = "speech.0" if students.takes_speech else "context.0"
-    pairs = [students(clip[kind][None].to(device)) for clip in held_out.features]
-    mu, nu = (torch.cat(vectors).cpu() for vectors in zip(*pairs, strict=True))
+    source = f"{students.config.source}.0"
+    voices = [students(clip[source][None].to(device)) for clip in held_out.features]
+    mu, nu = (torch.cat([voice[i] for voice in voices]).cpu() for i in (0, 1))
     return {
         "identity_retrieval": _nearest(nu, train, held_out.clips, "identity", "actor"),
         "emotion_agreement": _nearest(mu, train, held_out.clips, "emotion", "emotion"),
@@ -190,7 +189,7 @@ def main(args: argparse.Namespace) -> None:
         return
     if config.memory and accelerator.is_main_process:
         stored = (StoredClip(row.actor, row.sex, row.emotion) for row in train.clips.rows)
-        speakers.write(args.run / "export" / "students", stored)
+        write_stored_clips(args.run / "export" / "students", stored)
     accelerator.print("stage 1 on validation clips:", report())
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from s2v_core.command import run_command
-from s2v_core.models.model_set import NETWORKS, OPTIONAL
+from s2v_core.models.model_set import JUDGES, NETWORKS, OPTIONAL
 
 # A module, its settings file, and the networks that it exports.
 STEPS = (
@@ -32,8 +32,6 @@ STEPS = (
     ("lips", "lips", ("judge_lips",)),
     ("syncnet", "syncnet", ("syncnet",)),
 )
-# What training.evaluate uses beside NETWORKS, where the corpus allows its training.
-JUDGES = ("judge_identity", "judge_emotion", "judge_lips", "syncnet")
 
 
 def train(data: Path, run: Path, configs: Path, base: Path) -> None:

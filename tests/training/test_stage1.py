@@ -4,7 +4,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from s2v_core.networks.students import StudentsConfig
+from s2v_core.networks.students import StudentsConfig, Voice
 from tests.training.variant import variant
 from training.data.clips import Clips
 from training.engine.config import Schedule
@@ -110,7 +110,7 @@ def test_a_step_returns_the_losses_of_equation_3(features):
     stage1.network.train = lambda: stage1.network
     cuts, mu_star, nu_star = batch = stage1.batch(0)
     with torch.no_grad():
-        mu, nu = stage1.network(cuts)
+        mu, nu, _ = stage1.network(cuts)
     stats = stage1.step(batch, 0)
     emotion = losses.distillation(mu, mu_star, SETTINGS.temperature_mu).item()
     identity = losses.distillation(nu, nu_star, SETTINGS.temperature_nu).item()
@@ -161,11 +161,11 @@ class Oracle:
     """Students that predict the vectors of the clip at ``places``, by the clip's index in the context."""
 
     def __init__(self, features: list, places: list[int]) -> None:
-        self.takes_speech, self.features, self.places = False, features, places
+        self.config, self.features, self.places = SETTINGS.model, features, places
 
-    def __call__(self, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, context: torch.Tensor) -> Voice:
         clip = self.features[self.places[int(context[0, 0, 0])]]
-        return clip["emotion"].mean(0, keepdim=True), clip["identity"][None]
+        return Voice(clip["emotion"].mean(0, keepdim=True), clip["identity"][None], None)
 
 
 def test_a_report_is_of_the_students_in_eval_mode_and_changes_nothing(clips, features):

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from s2v_core.analysis import metrics
-from s2v_core.models import checkpoint
-from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
+from s2v_core.models.model_set import ModelSet
+from s2v_core.networks.syncnet import SyncNet
 from s2v_core.vocabulary import EMOTION_CODES
 from training.data.clips import Clips
 from training.data.shards import Row
@@ -22,13 +21,6 @@ from training.networks.senet import SENet, SENetConfig
 CLASSIFIED_EVERY = 5
 # Crop pixels: lips that move less count as still.
 OPENING_STILL = 0.1
-# Each network's folder in a model set, beside those that generate.
-FOLDERS: dict[str, tuple[str, Any, Any]] = {
-    "identity": ("judge_identity", SENet, SENetConfig),
-    "emotion": ("judge_emotion", SENet, SENetConfig),
-    "lips": ("judge_lips", SENet, SENetConfig),
-    "syncnet": ("syncnet", SyncNet, SyncNetConfig),
-}
 
 Scores = dict[str, float | None]
 
@@ -48,17 +40,16 @@ class Scorers:
     @classmethod
     def load(cls, model: Path, train: Clips) -> Scorers:
         """Load the networks in the model set ``model``; ``train`` holds the clips that they were trained on."""
-        networks = {
-            kind: checkpoint.load_network(model / folder, *types)
-            if (model / folder).is_dir()
-            else None
-            for kind, (folder, *types) in FOLDERS.items()
-        }
-        identity = networks["identity"]
+        models = ModelSet(model)
+        identity, emotion, lips = (
+            models.network(f"judge_{name}", SENet, SENetConfig)
+            for name in ("identity", "emotion", "lips")
+        )
         # An identity classifier of another corpus knows none of these actors.
         if identity is not None and identity.config.classes != len(train.actors):
-            networks["identity"] = None
-        return cls(train.actors, {row.actor: row.sex for row in train.rows}, **networks)
+            identity = None
+        sexes = {row.actor: row.sex for row in train.rows}
+        return cls(train.actors, sexes, identity, emotion, lips, models.syncnet())
 
     @torch.inference_mode()
     def scores(
