@@ -9,7 +9,7 @@ from them: what `training.evaluate` says of identity and emotion is their word.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -55,7 +55,7 @@ def main(args: argparse.Namespace) -> None:
     for kind, classes in kinds(train).items():
         torch.manual_seed(config.schedule.seed)
         accelerator = accelerated(config.schedule)
-        network = SENet(replace(config.model, classes=classes))
+        network = SENet(config.model.model_copy(update={"classes": classes}))
         known = labels(train, kind, train.actors)
         trainer = TeacherTrainer(
             network, known, train, config.schedule, accelerator, soft=config.soft

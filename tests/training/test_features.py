@@ -18,7 +18,7 @@ NETWORKS = {
     "cpc": (CPC, CPCConfig(channels=(4,) * 5, context=3)),
     "teacher_identity": (
         VGG,
-        VGGConfig((2, 3, 4, 5, 6), feature=7, classes=2, height=64, width=32, norm=True),
+        VGGConfig(channels=(2, 3, 4, 5, 6), feature=7, classes=2, height=64, width=32, norm=True),
     ),
     "teacher_emotion": (SENet, SENetConfig(stem=4, classes=6, height=64, width=32)),
 }

@@ -24,7 +24,7 @@ from training.import_weights import SOURCES, convert, fetch, renamed, senet_name
 from training.networks.senet import SENet, SENetConfig
 from training.networks.vgg import VGG, VGGConfig
 
-TINY_VGG = VGGConfig((2, 3, 4, 5, 6), feature=7, classes=3, height=64, width=32)
+TINY_VGG = VGGConfig(channels=(2, 3, 4, 5, 6), feature=7, classes=3, height=64, width=32)
 TINY_SENET = SENetConfig(stem=4, classes=8, height=64, width=32)
 
 
