@@ -119,7 +119,7 @@ def test_the_command_names_the_worst_and_writes_a_line_a_clip(
 ):
     table = tmp_path / "table.csv"
     torch.manual_seed(0)
-    config = SyncNetConfig(64, (2, 3, 4, 4, 4, 5), (2, 3, 4, 4, 4, 5), 6)
+    config = SyncNetConfig(size=64, lips=(2, 3, 4, 4, 4, 5), voice=(2, 3, 4, 4, 4, 5), feature=6)
     checkpoint.save_network(tmp_path / "syncnet", SyncNet(config), config)
     arguments = ["--data", sick[0], "--out", table, "--syncnet", tmp_path / "syncnet"]
     monkeypatch.setattr("sys.argv", ["check", *map(str, arguments)])

@@ -175,7 +175,9 @@ def test_a_report_is_of_the_students_in_eval_mode_and_changes_nothing(clips, fea
     assert torch.equal(
         torch.get_rng_state(), state
     )  # no dropout: the next step's is what it would be
-    assert reported == agreement(stage1.network.eval(), Split(clips, features), Split(clips, features))
+    assert reported == agreement(
+        stage1.network.eval(), Split(clips, features), Split(clips, features)
+    )
     assert stage1.step(stage1.batch(0), 0)
     assert stage1.network.training
 
