@@ -11,7 +11,6 @@ from demo import widgets
 from demo.runs import Runs
 from demo.tabs import compare, explain, live, mix, study
 from demo.tabs.studio import Studio
-from s2v_core.analysis.explain import load_syncnet
 from s2v_core.analysis.speakers import Speakers
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def build(model: Speech2Video, *others: Speech2Video) -> gr.Blocks:
         delete_cache=(CHECK_CACHE_EVERY, FORGET_AFTER),
     )
     jobs, observed = Runs(), Speakers.of(model)
-    studios = {m.name: Studio(m, load_syncnet(m)) for m in (model, *others)}
+    studios = {m.name: Studio(m, m.model_set.syncnet()) for m in (model, *others)}
     syncnet = studios[model.name].syncnet
     with page:
         gr.Markdown(TITLE, elem_id="title")

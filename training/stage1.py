@@ -16,10 +16,9 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2v_core.analysis import speakers
-from s2v_core.analysis.speakers import StoredClip
+from s2v_core.models.model_set import StoredClip, write_stored_clips
 from s2v_core.networks.students import Students, StudentsConfig, unit
-from s2v_core.rates import HOP, STEPS_PER_SECOND
+from s2v_core.rates import STEPS_PER_SECOND
 from training.data import features
 from training.data.clips import Clips
 from training.engine import config as settings
@@ -84,8 +83,8 @@ class Stage1Trainer:
     def _cut(self, seen: dict[str, Tensor], steps: int, rng: np.random.Generator) -> Tensor:
         """Return ``steps`` CPC steps of one copy of a clip; a shorter one is heard again and again."""
         copies = sum(key.startswith("context.") for key in seen)
-        kind, hop = ("speech", HOP) if self.config.model.summary == "voice" else ("context", 1)
-        whole, length = seen[f"{kind}.{rng.integers(copies)}"], steps * hop
+        model = self.config.model
+        whole, length = seen[f"{model.source}.{rng.integers(copies)}"], steps * model.hop
         whole = torch.cat([whole] * -(-length // len(whole)))
         start = rng.integers(len(whole) - length + 1)
         return whole[start : start + length]
@@ -99,7 +98,7 @@ class Stage1Trainer:
         """Update the students once."""
         heard, mu_star, nu_star = (x.to(self.accelerator.device) for x in batch)
         self.network.train()
-        mu, nu = self.network(heard)
+        mu, nu, _ = self.network(heard)
         c = self.config
         terms = {
             "emotion": losses.distillation(mu, mu_star, c.temperature_mu),
@@ -134,9 +133,9 @@ def agreement(
     The nearest (by cosine) of the observed actors' mean nu*, and of the six emotions' mean mu*.
     """
     clips, seen = held_out
-    kind = "speech.0" if students.takes_speech else "context.0"
-    pairs = [students(clip[kind][None].to(device)) for clip in seen]
-    mu, nu = (torch.cat(vectors).cpu() for vectors in zip(*pairs, strict=True))
+    source = f"{students.config.source}.0"
+    voices = [students(clip[source][None].to(device)) for clip in seen]
+    mu, nu = (torch.cat([voice[i] for voice in voices]).cpu() for i in (0, 1))
     return {
         "identity_retrieval": _nearest(nu, train, clips, "identity", "actor"),
         "emotion_agreement": _nearest(mu, train, clips, "emotion", "emotion"),
@@ -177,7 +176,7 @@ def main(args: argparse.Namespace) -> None:
     folder = args.run / "export" / "students"
     export(accelerator, folder, students, students.config)
     if config.memory and accelerator.is_main_process:
-        speakers.write(folder, (StoredClip(r.actor, r.sex, r.emotion) for r in train.rows))
+        write_stored_clips(folder, (StoredClip(r.actor, r.sex, r.emotion) for r in train.rows))
     accelerator.print("stage 1 on validation clips:", report())
 
 

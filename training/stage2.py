@@ -256,9 +256,9 @@ def _statistics(maps: list[Tensor]) -> tuple[Tensor, Tensor]:
 @torch.inference_mode()
 def recalled(students: Students, clip: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return mu (copies, D_mu) and nu (copies, D_nu) that the students recall from each copy of a clip."""
-    kind = "speech." if students.takes_speech else "context."
-    copies = [clip[f"{kind}{i}"][None] for i in range(sum(key.startswith(kind) for key in clip))]
-    pairs = [students.retrieve(*students(copy)) for copy in copies]
+    source = students.config.source
+    count = sum(key.startswith(f"{source}.") for key in clip)
+    pairs = [students.retrieve(students(clip[f"{source}.{i}"][None])) for i in range(count)]
     mu, nu = (torch.cat(vectors) for vectors in zip(*pairs, strict=True))
     return {"mu": mu, "nu": nu}
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from s2v_core.models.model_set import NETWORKS, OPTIONAL
+from s2v_core.models.model_set import JUDGES, NETWORKS, OPTIONAL
 
 # module, settings file, the networks it exports
 STEPS = (
@@ -31,8 +31,6 @@ STEPS = (
     ("lips", "lips", ("judge_lips",)),
     ("syncnet", "syncnet", ("syncnet",)),
 )
-# what training.evaluate uses beside NETWORKS, where the corpus lets it be trained
-JUDGES = ("judge_identity", "judge_emotion", "judge_lips", "syncnet")
 
 
 def train(data: Path, run: Path, configs: Path, base: Path) -> None:

@@ -49,9 +49,9 @@ class Ear:
         """Return the nearest speakers' portraits with their likeness, a figure, and a line of words."""
         with in_words():
             waveform = audio.load(speech)
-            mu, nu = explain.students(self.model, waveform)
-            near = list(self.observed.nearest_faces(nu).items())[:NEAREST]
-            emotion = next(iter(self.observed.nearest_emotions(mu)))
+            voice = self.model.encode(waveform[None])
+            near = list(self.observed.nearest_faces(voice).items())[:NEAREST]
+            emotion = next(iter(self.observed.nearest_emotions(voice.mu)))
             figure = plots.heard(
                 waveform,
                 explain.mel(waveform),

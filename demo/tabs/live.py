@@ -184,7 +184,7 @@ def at_hand(model: Speech2Video) -> Speech2Video:
     """
     if gpu.SPACES is None or str(model.device) == "cpu":
         return model
-    return s2v_core.load(model.portrait.parent, "cpu")
+    return s2v_core.load(model.model_set.folder, "cpu")
 
 
 def build(model: Speech2Video) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from s2v_core.networks.students import StudentsConfig
+from s2v_core.networks.students import StudentsConfig, Voice
 from training.data.clips import Clips
 from training.engine.config import Schedule
 from training.objectives import losses
@@ -111,7 +111,7 @@ def test_a_step_tells_the_losses_of_equation_3(seen):
     stage1.network.train = lambda: stage1.network
     heard, mu_star, nu_star = batch = stage1.batch(0)
     with torch.no_grad():
-        mu, nu = stage1.network(heard)
+        mu, nu, _ = stage1.network(heard)
     stats = stage1.step(batch, 0)
     emotion = losses.distillation(mu, mu_star, SETTINGS.temperature_mu).item()
     identity = losses.distillation(nu, nu_star, SETTINGS.temperature_nu).item()
@@ -162,11 +162,11 @@ class Oracle:
     """Students that know, or mistake, whom they hear: the context tells the place of the clip."""
 
     def __init__(self, seen: list, places: list[int]) -> None:
-        self.takes_speech, self.seen, self.places = False, seen, places
+        self.config, self.seen, self.places = SETTINGS.model, seen, places
 
-    def __call__(self, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, context: torch.Tensor) -> Voice:
         features = self.seen[self.places[int(context[0, 0, 0])]]
-        return features["emotion"].mean(0, keepdim=True), features["identity"][None]
+        return Voice(features["emotion"].mean(0, keepdim=True), features["identity"][None], None)
 
 
 def test_reporting_on_the_way_is_that_of_the_students_at_rest_and_changes_nothing(clips, seen):

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from s2v_core.analysis import metrics
-from s2v_core.models import checkpoint
-from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
+from s2v_core.models.model_set import ModelSet
+from s2v_core.networks.syncnet import SyncNet
 from s2v_core.vocabulary import EMOTION_CODES
 from training.data.clips import Clips
 from training.data.shards import Row
@@ -37,22 +37,16 @@ class Jury:
     @classmethod
     def load(cls, model: Path, train: Clips) -> Jury:
         """Load the judges beside a model set's networks; ``train`` is what they learnt from."""
-        seats = {
-            "identity": ("judge_identity", SENet, SENetConfig),
-            "emotion": ("judge_emotion", SENet, SENetConfig),
-            "lips": ("judge_lips", SENet, SENetConfig),
-            "syncnet": ("syncnet", SyncNet, SyncNetConfig),
-        }
-        judges = {
-            seat: checkpoint.load_network(model / folder, *types)
-            if (model / folder).is_dir()
-            else None
-            for seat, (folder, *types) in seats.items()
-        }
-        who = judges["identity"]
-        if who is not None and who.config.classes != len(train.actors):
-            judges["identity"] = None  # it learnt to name other people
-        return cls(train.actors, {row.actor: row.sex for row in train.rows}, **judges)
+        models = ModelSet(model)
+        identity, emotion, lips = (
+            models.network(f"judge_{name}", SENet, SENetConfig)
+            for name in ("identity", "emotion", "lips")
+        )
+        # One that was trained on other people cannot name these.
+        if identity is not None and identity.config.classes != len(train.actors):
+            identity = None
+        sexes = {row.actor: row.sex for row in train.rows}
+        return cls(train.actors, sexes, identity, emotion, lips, models.syncnet())
 
     @torch.inference_mode()
     def scores(

@@ -10,7 +10,6 @@ from demo.tabs import mix
 from demo.tabs.explain import NEAREST, Ear
 from demo.tabs.mix import SAME, Mixer
 from demo.widgets import EXAMPLES, examples
-from s2v_core.analysis import mixing
 from s2v_core.analysis.speakers import Speakers
 from s2v_core.media import audio, video
 from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
@@ -31,8 +30,8 @@ def words() -> torch.Tensor:
 
 def test_every_face_and_emotion_in_the_lists_can_be_had(mixer, words, monkeypatch):
     """All names, without hearing the same voices again and again."""
-    heard = mixing.retrieve(mixer.model, words)
-    monkeypatch.setattr(mixing, "hear", lambda *_: heard)
+    heard = mixer.model.retrieve(words[None])
+    monkeypatch.setattr(mixer.model, "retrieve", lambda _: heard)
     faces, emotions = mixer.faces(), mixer.emotions()
     assert len(faces) == 1 + len(examples()) + 21
     assert {mixer.face(name, words).shape for _, name in faces} == {heard[1].shape}
@@ -42,7 +41,9 @@ def test_every_face_and_emotion_in_the_lists_can_be_had(mixer, words, monkeypatc
 
 def test_a_voice_is_the_words_own_an_example_or_a_file(mixer, words, monkeypatch):
     seen = []
-    monkeypatch.setattr(mixing, "hear", lambda _, voice: seen.append(len(voice)) or (None, None))
+    monkeypatch.setattr(
+        mixer.model, "retrieve", lambda voice: seen.append(voice.shape[1]) or (None, None)
+    )
     angry = "Angry man (German)"
     for name in (SAME, str(SAD), angry):
         mixer.face(name, words)
