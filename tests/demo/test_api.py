@@ -44,7 +44,7 @@ def test_the_readmes_program_makes_a_face_say_the_words_of_another(server, speec
     assert status.startswith("Ready")
 
 
-def test_what_is_heard_is_told(client, speech):
+def test_what_is_heard_is_put_into_words(client, speech):
     portraits, figure, words = client.predict(handle_file(speech), api_name="/hear")
     assert len(portraits) == 5 and figure["type"] == "matplotlib"
     assert words.startswith("Nearest: Man 2301")  # whose test clip it is
@@ -63,7 +63,7 @@ def test_unreadable_speech_is_refused_before_the_queue(client, not_audio):
         client.predict(handle_file(not_audio), api_name="/generate")
 
 
-def test_unreadable_picture_is_told_in_words(client, speech, not_audio):
+def test_an_unreadable_picture_is_refused_in_words(client, speech, not_audio):
     with pytest.raises(AppError, match="not a picture"):
         client.predict(handle_file(speech), handle_file(not_audio), api_name="/generate")
 
