@@ -5,12 +5,13 @@ from __future__ import annotations
 import gradio as gr
 
 SUBDUED = {"light": "*neutral_600", "dark": "*neutral_400"}
+# White is hard to read on any lighter teal, light page or dark.
 PRIMARY_BUTTON = {
     "button_primary_background_fill": "*primary_700",
     "button_primary_background_fill_hover": "*primary_800",
     "button_primary_text_color": "white",
-    "button_primary_background_fill_dark": "*primary_600",
-    "button_primary_background_fill_hover_dark": "*primary_500",
+    "button_primary_background_fill_dark": "*primary_700",
+    "button_primary_background_fill_hover_dark": "*primary_800",
 }
 
 
