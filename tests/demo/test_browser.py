@@ -40,6 +40,8 @@ COLOURS = """button => {
     const style = getComputedStyle(button);
     return [style.color, style.backgroundColor].map(colour => colour.match(/[\\d.]+/g).map(Number));
 }"""
+CUT_CAPTIONS = """() => [...document.querySelectorAll('#near .caption-label')].filter(
+    label => label.scrollWidth > label.clientWidth).map(label => label.textContent)"""
 OVERFLOW = "() => document.documentElement.scrollWidth - window.innerWidth"
 
 
@@ -186,6 +188,9 @@ def test_a_chosen_face_says_the_words_of_an_example(visit, tmp_path):
     expect(tab.locator("#heard-status")).to_contain_text("Nearest: Woman 2016, sad.")
     tab.wait_for_selector("#heard img")
     tab.screenshot(path=tmp_path / "heard.png", full_page=True)
+    for width in (1280, 820, 390):
+        tab.set_viewport_size({"width": width, "height": 900})
+        assert tab.evaluate(CUT_CAPTIONS) == []
 
 
 def test_two_visitors_take_part_in_the_study_at_once(visit, answers, tmp_path):
