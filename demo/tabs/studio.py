@@ -18,6 +18,7 @@ from demo.runs import Report, as_gradio_errors, reporter
 from s2v_core.analysis import reference
 from s2v_core.errors import UserError
 from s2v_core.media import audio, montage, video
+from s2v_core.networks.syncnet import SHIFT
 from s2v_core.rates import frame_count
 from s2v_core.vocabulary import METHODS
 
@@ -153,7 +154,10 @@ class Studio:
             return ""
         pictures = torch.from_numpy(frames[: SYNC_SECONDS * self.model.fps])
         sync = self.syncnet.score(pictures.permute(0, 3, 1, 2) / 127.5 - 1, waveform)
-        return f"AV confidence {sync.confidence:.2f} · offset {sync.offset} frames"
+        # The largest offset that SyncNet looks for says that none fits.
+        clear = abs(sync.offset) < SHIFT
+        offset = f"offset {sync.offset} frames" if clear else "no clear offset"
+        return f"AV confidence {sync.confidence:.2f} · {offset}"
 
     def side_by_side(
         self,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
 import pytest
+import torch
 
 from demo import runs
 from demo.names import ALL_READY, NAMES
@@ -140,6 +142,18 @@ def test_syncnets_verdict_is_shown_where_there_is_one(
     monkeypatch.setattr(studio, "SHORTEST_SYNC", 5)
     panels = list(Studio(fake_model, Judge()).panels(tmp_path, Inputs(sound(1)), bar))
     assert not any("AV" in panel.note for panel in panels)
+
+
+@pytest.mark.parametrize(
+    ("offset", "words"),
+    [(-15, "no clear offset"), (-14, "offset -14 frames"), (15, "no clear offset")],
+)
+def test_an_offset_at_the_end_of_the_search_is_none(fake_model, offset, words):
+    """SyncNet looks 15 frames to either side."""
+    judge = SimpleNamespace(score=lambda *_: SyncScore(offset, 0.5, 7.0))
+    frames = np.zeros((25, 32, 24, 3), np.uint8)
+    note = Studio(fake_model, judge).sync_note(frames, torch.zeros(16_000))
+    assert note == f"AV confidence 0.50 · {words}"
 
 
 def test_joined_lines_leave_out_what_is_empty():
