@@ -58,10 +58,10 @@ def sources(mixer: Mixer) -> list[gr.components.Component]:
             words = speech_input("Words", "words")
             offer_examples(words)
         with gr.Column(min_width=260):
-            face = gr.Dropdown(mixer.faces(), value="2008", label="Face", elem_id="face")
+            face = gr.Dropdown(mixer.faces(), value=SAME, label="Face", elem_id="face")
             face_voice = speech_input("or the face of this voice", "face-voice")
         with gr.Column(min_width=260):
-            emotion = gr.Dropdown(mixer.emotions(), value="HAP", label="Emotion", elem_id="emotion")
+            emotion = gr.Dropdown(mixer.emotions(), value=SAME, label="Emotion", elem_id="emotion")
             emotion_voice = speech_input("or the emotion of this voice", "emotion-voice")
             amount = gr.Slider(0, 1, 1, step=0.05, label=AMOUNT, elem_id="amount")
     return [words, face, emotion, amount, face_voice, emotion_voice]

@@ -12,6 +12,7 @@ import soundfile
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError, ValidationError
 
+from demo.tabs.mixer import SAME
 from s2v_core.media import audio
 from s2v_core.rates import SAMPLE_RATE
 
@@ -56,6 +57,12 @@ def test_the_endpoints_say_what_they_take(client):
     for endpoint in api.values():
         assert endpoint["description"]
         assert all(field["python_type"]["type"] for field in endpoint["parameters"])
+
+
+def test_a_mixture_is_of_the_voices_own_face_and_feeling_unless_named(client):
+    api = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    defaults = {f["parameter_name"]: f["parameter_default"] for f in api["/mix"]["parameters"]}
+    assert defaults["face"] == defaults["emotion"] == SAME and defaults["amount"] == 1
 
 
 def test_unreadable_speech_is_refused_before_the_queue(client, not_audio):
