@@ -12,7 +12,6 @@ from demo.tabs import about, compare, explain, live, mix, study
 from demo.tabs.studio import Studio
 from demo.theme import theme
 from demo.widgets import EXAMPLES, QUIET
-from s2v_core.analysis.explain import load_syncnet
 from s2v_core.analysis.speakers import Speakers
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def build(model: Speech2Video, *others: Speech2Video) -> gr.Blocks:
     All of them can be compared; the other tabs show what the first one, ``model``, can do.
     """
     runs = Runs()
-    studios = {m.name: Studio(m, load_syncnet(m)) for m in (model, *others)}
+    studios = {m.name: Studio(m, m.model_set.syncnet()) for m in (model, *others)}
     page = gr.Blocks(
         title="Speech2Video",
         analytics_enabled=False,

@@ -150,18 +150,21 @@ def live(arguments: argparse.Namespace) -> int:
 
 def publish(arguments: argparse.Namespace) -> int:
     """Upload a model set to the Hub, or with ``dry_run`` tell which files would go."""
+    from s2v_core.models.model_set import default_model
+
+    model = arguments.model or default_model()
     if arguments.dry_run:
-        for name in [*hub.files(arguments.model), "README.md"]:
+        for name in [*hub.files(model), "README.md"]:
             print(name)
         return 0
-    commit = hub.publish(arguments.model, arguments.repo, arguments.private)
+    commit = hub.publish(model, arguments.repo, arguments.private)
     tell({"repo": arguments.repo, "revision": commit})
     return 0
 
 
 def located(arguments: argparse.Namespace) -> Speech2Video:
     """Load the model set that ``--model`` names, from a folder or the Hub, on ``--device``."""
-    return s2v_core.load(hub.located(arguments.model), arguments.device, arguments.precision)
+    return s2v_core.load(arguments.model, arguments.device, arguments.precision)
 
 
 @contextmanager
@@ -284,9 +287,8 @@ def _add_publish(commands: argparse._SubParsersAction) -> None:
     add(
         "--model",
         type=Path,
-        default=Path("checkpoints/avatars"),
         metavar="DIR",
-        help="folder of the model set (default: %(default)s)",
+        help="folder of the model set (default: the one that comes with the package)",
     )
     add("--private", action="store_true", help="make the repository a private one")
     add("--dry-run", action="store_true", help="only list the files that would go")
@@ -296,9 +298,10 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--model",
-        default="checkpoints/avatars",
+        type=Path,
         metavar="DIR",
-        help="folder of a model set, or USER/NAME@REVISION on the Hub (default: %(default)s)",
+        help="folder of a model set, or USER/NAME@REVISION on the Hub (default: the one that comes "
+        "with the package)",
     )
     add(
         "--reference",

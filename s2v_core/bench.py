@@ -151,7 +151,7 @@ def start_up(folder: Path) -> str:
             [sys.executable, *arguments], cwd=ROOT, check=True, capture_output=True
         )
 
-    model = s2v_core.load(ROOT / "checkpoints" / "avatars", "cpu")
+    model = s2v_core.load(device="cpu")
     cases = {
         "generate": process(*command),
         "import": process("-c", "import torch"),
@@ -196,7 +196,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     arguments = parser.parse_args()
     threads = torch.get_num_threads()
-    model = s2v_core.load(ROOT / "checkpoints" / "avatars", "cpu")
+    model = s2v_core.load(device="cpu")
     lengths = LENGTHS + (LONG if arguments.long else ())
     with TemporaryDirectory() as name:
         folder = Path(name)

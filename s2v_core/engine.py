@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2v_core.errors import CheckpointError
 from s2v_core.face.align import Still, align_still
 from s2v_core.media import audio, video
 from s2v_core.media.audio import Speech
 from s2v_core.media.pixels import draw_label, to_pictures
 from s2v_core.methods import CHUNK, Animating, Composing, Face, Method
 from s2v_core.models.device import pick_device, pick_precision
-from s2v_core.models.model_set import read_networks
+from s2v_core.models.model_set import ModelSet
 from s2v_core.networks.composer import ComposerConfig
+from s2v_core.networks.students import Voice
 from s2v_core.rates import SAMPLE_RATE, frame_count, sample_count
 from s2v_core.stream import Stream
 from s2v_core.streaming.prefetch import prefetch
@@ -48,27 +48,26 @@ class Generation:
 class Speech2Video:
     """A model set with its three methods: speech2video, sdfa and s2f_sdfa."""
 
-    def __init__(
-        self, networks: dict[str, Any], portrait: Path, name: str, device: torch.device
-    ) -> None:
+    def __init__(self, networks: dict[str, Any], model_set: ModelSet, device: torch.device) -> None:
         self.networks = {key: net.to(device) for key, net in networks.items()}
-        self.portrait, self.name, self.device = portrait, name, device
+        self.model_set, self.device = model_set, device
         self.config: ComposerConfig = networks["composer"].config
         self.fps = self.config.fps
 
     @classmethod
-    def load(cls, model: str | Path, device: str = "auto", precision: str = "auto") -> Speech2Video:
+    def load(
+        cls, model_set: ModelSet, device: str = "auto", precision: str = "auto"
+    ) -> Speech2Video:
         """Load a model set; CheckpointError when it is missing or damaged."""
-        folder = Path(model)
-        if not folder.is_dir():
-            raise CheckpointError(
-                f"{folder}: no such model; train it with make train, or name another with --model."
-            )
-        networks = read_networks(folder)
-        picked = pick_device(device)
+        networks, picked = model_set.read_networks(), pick_device(device)
         for key in ("composer", "sdfa", "s2f_sdfa"):
             networks[key].decoder.fold(pick_precision(precision, picked))
-        return cls(networks, folder / "portrait.png", folder.name, picked)
+        return cls(networks, model_set, picked)
+
+    @property
+    def name(self) -> str:
+        """The model set's name."""
+        return self.model_set.name
 
     def generate(
         self, speech: str | Path, out: str | Path = ".", **options: Any
@@ -101,7 +100,7 @@ class Speech2Video:
 
     def still(self, reference: str | Path | None) -> Still:
         """Return the aligned face of ``reference``, or of the model's own portrait."""
-        picture = reference if reference is not None else self.portrait
+        picture = reference if reference is not None else self.model_set.portrait
         return align_still(
             picture, self.networks["landmarks"].cpu(), self.config.height, self.config.width
         )
@@ -206,13 +205,15 @@ class Speech2Video:
         )
 
     @torch.inference_mode()
-    def retrieve(self, speech: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Return emotion mu (B, D_mu) and identity nu (B, D_nu) of a voice.
+    def encode(self, speech: Tensor) -> Voice:
+        """Return what the students make of the voice in ``speech (B, T)``, 16 kHz in [-1, 1]."""
+        to_context = partial(map, self.networks["cpc"].features)
+        return self.networks["students"].encode([speech.to(self.device)], to_context)
 
-        ``speech (B, T)`` and what CPC heard in it, ``context (B, L, D)``.
-        """
-        students = self.networks["students"]
-        return students.retrieve(*students(speech if students.takes_speech else context))
+    @torch.inference_mode()
+    def retrieve(self, speech: Tensor) -> tuple[Tensor, Tensor]:
+        """Return emotion mu (B, D_mu) and identity nu (B, D_nu) retrieved for the voice in ``speech (B, T)``."""
+        return self.networks["students"].retrieve(self.encode(speech))
 
 
 def _watched(

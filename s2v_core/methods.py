@@ -7,6 +7,7 @@ So frames can be drawn while the speech is still coming, and several pieces of i
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -14,11 +15,9 @@ from torch import Tensor
 
 from s2v_core.face.align import Still
 from s2v_core.media import audio
-from s2v_core.networks.cpc import summarise_pieces
 from s2v_core.networks.motion_student import MotionStudent
 from s2v_core.networks.sdfa import SDFA
-from s2v_core.networks.students import unit
-from s2v_core.networks.voice_encoder import LONGEST
+from s2v_core.networks.students import Voice, unit
 from s2v_core.rates import SAMPLE_RATE
 from s2v_core.streaming.encoders import (
     ContextEncoder,
@@ -68,16 +67,13 @@ class Composing:
     @torch.inference_mode()
     def retrieve(self, pieces: Iterable[Tensor]) -> Face:
         """Return mu (1, D_mu) and the identity maps, joined, of the voice in ``pieces (1, T)``."""
-        mu, nu = self.vectors or self.students.retrieve(*self._judge(pieces))
+        mu, nu = self.vectors or self.students.retrieve(self._encode(pieces))
         pose = self.students.rest(nu) if self.pose is None else self.pose.to(nu.device)
         pose = pose[:, : self.composer.config.pose]
         return mu, *self.composer.decoder.join(self.composer.identity(nu, pose))
 
-    def _judge(self, pieces: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-        if self.students.takes_speech:
-            return self.students(audio.start(pieces, LONGEST))
-        heard = encode_pieces(self.cpc, pieces)
-        return self.students.predict(summarise_pieces(heard, self.students.config.summary))
+    def _encode(self, pieces: Iterable[Tensor]) -> Voice:
+        return self.students.encode(pieces, partial(encode_pieces, self.cpc))
 
     def encoder(self) -> FrameEncoder:
         """Return a fresh ear for one speech."""

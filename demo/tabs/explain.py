@@ -53,9 +53,9 @@ class Explainer:
         """Return the most similar speakers' portraits with their similarity, a figure, and a line of words."""
         with as_gradio_errors():
             waveform = audio.load(speech)
-            mu, nu = explain.students(self.model, waveform)
-            near = list(self.speakers.nearest_faces(nu).items())[:NEAREST]
-            emotion = next(iter(self.speakers.nearest_emotions(mu)))
+            voice = self.model.encode(waveform[None])
+            near = list(self.speakers.nearest_faces(voice).items())[:NEAREST]
+            emotion = next(iter(self.speakers.nearest_emotions(voice.mu)))
             words = f"Nearest: {speaker_name(self.speakers, near[0][0])}, {EMOTIONS[emotion]}."
             return [self.portrait(*who) for who in near], self.figure(waveform), words
 

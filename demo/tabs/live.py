@@ -68,7 +68,7 @@ def model_for_pieces(model: Speech2Video) -> Speech2Video:
     """
     if gpu.SPACES is None or str(model.device) == "cpu":
         return model
-    return s2v_core.load(model.portrait.parent, "cpu")
+    return s2v_core.load(model.model_set.folder, "cpu")
 
 
 def served(sessions: Sessions) -> list[Callable[[Any], dict[str, Any]]]:

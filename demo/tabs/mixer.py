@@ -52,14 +52,14 @@ class Mixer:
         """Return nu (1, D_nu) of a known speaker, an example, a file, or the words' own voice."""
         if name in self.speakers.speakers:
             return self.speakers.face(name)
-        return mixing.retrieve(self.model, self._voice(name, words))[1]
+        return self.model.retrieve(self._voice(name, words)[None])[1]
 
     def emotion(self, name: str, words: torch.Tensor) -> torch.Tensor:
         """Return mu (1, D_mu) of "HAP", "2008 HAP", an example, a file, or the words' own voice."""
         *speaker, code = name.split()
         if code in self.speakers.emotions:
             return self.speakers.emotion(code, *speaker)
-        return mixing.retrieve(self.model, self._voice(name, words))[0]
+        return self.model.retrieve(self._voice(name, words)[None])[0]
 
     def _voice(self, name: str, words: torch.Tensor) -> torch.Tensor:
         if name == SAME:

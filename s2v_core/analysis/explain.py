@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +12,7 @@ from torch import Tensor
 from torchaudio.transforms import AmplitudeToDB, MelSpectrogram
 
 from s2v_core.analysis.speakers import Speakers
-from s2v_core.models import checkpoint
-from s2v_core.networks.syncnet import SyncNet, SyncNetConfig, distances
+from s2v_core.networks.syncnet import SyncNet, distances
 from s2v_core.rates import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -26,27 +25,11 @@ SMOOTHING = 9  # frames, as the published SyncNet script smooths its curve
 
 
 @torch.inference_mode()
-def students(model: Speech2Video, waveform: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mu (1, D_mu) and nu (1, D_nu) as the students hear ``waveform (T,)``, before recollection.
-
-    Where a recogniser of speakers joins them, its voice follows nu, see Students.forward.
-    """
-    return model.networks["students"](_encoded(model, waveform))
-
-
-@torch.inference_mode()
 def emotion(model: Speech2Video, waveform: Tensor) -> Tensor:
-    """Return mu (1, D_mu) alone, as ``students`` does."""
-    network = model.networks["students"]
-    mu, _ = network.predict(network.summary(_encoded(model, waveform)))
+    """Return mu (1, D_mu) of ``waveform (T,)``, as ``model.encode`` does but without the speaker encoder."""
+    students, to_context = model.networks["students"], partial(map, model.networks["cpc"].features)
+    mu, _ = students.predict(students.summary([waveform[None].to(model.device)], to_context))
     return mu
-
-
-def _encoded(model: Speech2Video, waveform: Tensor) -> Tensor:
-    speech = waveform[None].to(model.device)
-    if model.networks["students"].takes_speech:
-        return speech
-    return model.networks["cpc"].features(speech)
 
 
 def emotions(
@@ -65,14 +48,6 @@ def mel(waveform: Tensor) -> np.ndarray:
     """Return the log-mel spectrogram (64, L) in dB, 100 steps a second, of ``waveform (T,)``."""
     spectrum = MelSpectrogram(SAMPLE_RATE, FFT, hop_length=HOP, n_mels=MELS)(waveform)
     return AmplitudeToDB(top_db=80)(spectrum).numpy()
-
-
-def load_syncnet(model: Speech2Video) -> SyncNet | None:
-    """Return the SyncNet beside a model set's networks, None where there is none."""
-    folder = Path(model.portrait).parent / "syncnet"
-    if not folder.is_dir():
-        return None
-    return checkpoint.load_network(folder, SyncNet, SyncNetConfig)
 
 
 def sync_curve(syncnet: SyncNet, frames: Tensor, speech: Tensor) -> np.ndarray:

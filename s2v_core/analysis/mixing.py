@@ -20,13 +20,6 @@ if TYPE_CHECKING:
 REST_SECONDS = 0.12  # of silence, for a portrait
 
 
-@torch.inference_mode()
-def retrieve(model: Speech2Video, waveform: Tensor) -> tuple[Tensor, Tensor]:
-    """Return emotion mu (1, D_mu) and identity nu (1, D_nu) retrieved for a voice ``waveform (T,)``."""
-    speech = waveform[None].to(model.device)
-    return model.retrieve(speech, model.networks["cpc"].features(speech))
-
-
 def fade(neutral: Tensor, mu: Tensor, amount: float) -> Tensor:
     """Return the emotion ``amount`` (0 to 1) of the way from ``neutral`` to ``mu``, both (1, D_mu)."""
     return unit(torch.lerp(neutral, mu, amount))

@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from s2v_core.errors import CheckpointError, UserError
-from s2v_core.networks.students import Students, unit
+from s2v_core.models.model_set import StoredClip
+from s2v_core.networks.students import Students, Voice, unit
 from s2v_core.vocabulary import EMOTIONS
 
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video
-
-FILE = (
-    "remembered.csv"  # beside the students' weights: a row a remembered clip, in the memory's order
-)
-
-
-@dataclass(frozen=True)
-class StoredClip:
-    """Who was seen in one remembered clip, and which emotion (a key of EMOTIONS) was acted."""
-
-    actor: str
-    sex: str
-    emotion: str
-
-
-def write(folder: Path, clips: Iterable[StoredClip]) -> None:
-    """Write what ``Observed.of`` reads, in the order of the memory, into the students' ``folder``."""
-    with (folder / FILE).open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(field.name for field in fields(StoredClip))
-        rows.writerows(astuple(clip) for clip in clips)
 
 
 class Speakers:
@@ -47,8 +23,8 @@ class Speakers:
     def __init__(self, students: Students, clips: list[StoredClip]) -> None:
         if len(clips) != students.config.memory:
             raise CheckpointError(
-                f"{FILE} names {len(clips)} clips, the students remember {students.config.memory}: "
-                "copy it anew from the run that trained them."
+                f"The list of stored clips names {len(clips)} clips, the students store "
+                f"{students.config.memory}: copy it again from the run that trained them."
             )
         self.students, self.clips = students, clips
         self.speakers = {clip.actor: clip.sex for clip in sorted(clips, key=lambda c: c.actor)}
@@ -57,13 +33,9 @@ class Speakers:
 
     @classmethod
     def of(cls, model: Speech2Video) -> Speakers | None:
-        """Return the speakers of a loaded model set, None when it does not tell who they were."""
-        path = Path(model.portrait).parent / "students" / FILE
-        if not path.is_file():
-            return None
-        with path.open(encoding="utf-8", newline="") as file:
-            clips = [StoredClip(**row) for row in csv.DictReader(file)]
-        return cls(model.networks["students"], clips)
+        """Return the speakers of a loaded model set, None when it does not list them."""
+        clips = model.model_set.stored_clips()
+        return None if clips is None else cls(model.networks["students"], clips)
 
     def face(self, speaker: str) -> Tensor:
         """Return nu (1, D_nu) of an observed speaker: the mean of what was seen in all clips."""
@@ -84,12 +56,13 @@ class Speakers:
         own = {clip.emotion for clip in self.clips if clip.actor == speaker}
         return tuple(code for code in self.emotions if code in own)
 
-    def nearest_faces(self, nu: Tensor) -> dict[str, float]:
-        """Return how like each speaker a heard ``nu (1, D_nu)`` is, the likest first.
+    def nearest_faces(self, voice: Voice) -> dict[str, float]:
+        """Return the similarity of ``voice`` (of one, B = 1) to each speaker, the most similar first.
 
-        The cosine, -1 to 1, with the nearest of the speaker's remembered clips: what ``retrieve`` goes by.
+        The cosine, -1 to 1, with the nearest of the speaker's stored clips: what ``retrieve`` goes by.
         """
-        return _nearest(self.students.face_similarity(nu), [clip.actor for clip in self.clips])
+        similarity = self.students.face_similarity(voice.nu, voice.speaker)
+        return _nearest(similarity, [clip.actor for clip in self.clips])
 
     def nearest_emotions(self, mu: Tensor) -> dict[str, float]:
         """Return how like each emotion a heard ``mu (1, D_mu)`` is, as ``face_logits`` does."""

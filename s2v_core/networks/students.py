@@ -1,16 +1,33 @@
-"""The two students of stage 1: they hear only the voice and recall emotion and identity (Fig. 2a)."""
+"""The two students of stage 1, S_emo and S_id: a voice becomes its emotion and its identity (Fig. 2a)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from s2v_core.networks.cpc import summarise
+from s2v_core.media import audio
+from s2v_core.networks.cpc import summarise_pieces
 from s2v_core.networks.speaker_encoder import SpeakerEncoder
 from s2v_core.networks.voice_encoder import LONGEST, VoiceEncoder
+from s2v_core.rates import HOP
+
+# Turns pieces of speech (B, n) into pieces of CPC's context (B, L, D), L > 0.
+ToContext = Callable[[Iterable[Tensor]], Iterable[Tensor]]
+
+
+class Voice(NamedTuple):
+    """What the students make of a voice."""
+
+    # Emotion (B, D_mu) and identity (B, D_nu), each of unit mean square.
+    mu: Tensor
+    nu: Tensor
+    # The speaker encoder's embedding (B, E), where the model set has that network.
+    speaker: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -30,6 +47,16 @@ class StudentsConfig:
         1.0  # recollecting multiplies both: below 1, a voice in doubt decides for one face
     )
 
+    @property
+    def source(self) -> str:
+        """What the students encode: the "speech" (B, T) itself, or CPC's "context" (B, L, D) of it."""
+        return "speech" if self.summary == "voice" else "context"
+
+    @property
+    def hop(self) -> int:
+        """Entries of the source in 10 ms: samples of speech, or one step of context."""
+        return HOP if self.source == "speech" else 1
+
 
 class Students(nn.Module):
     """S_emo and S_id, two multi-layer perceptrons on omega, trained together (equation 2)."""
@@ -46,29 +73,29 @@ class Students(nn.Module):
             self.register_buffer(name, kept)
         self.speaker: SpeakerEncoder | None = None  # where a model set has one, it joins S_id
 
-    @property
-    def takes_speech(self) -> bool:
-        """Whether they hear the speech itself; else the context that CPC heard."""
-        return self.voice is not None
+    def forward(self, source: Tensor) -> Voice:
+        """Return the voice in ``source``: speech (B, T) or context (B, L, D), as ``config.source`` says.
 
-    def forward(self, heard: Tensor) -> tuple[Tensor, Tensor]:
-        """Return emotion mu (B, D_mu) and identity nu (B, D_nu), each of unit mean square.
-
-        ``heard`` is the speech (B, T) if ``takes_speech``, else the context (B, L, D). Equation 2 fixes
-        the vectors only up to their length, so they are normalised here once. Where a ``speaker`` joins,
-        its voice (B, E) follows nu: ``face_logits`` goes by both.
+        Equation 2 fixes the vectors only up to their length, so they are normalised here once.
         """
-        mu, nu = self.predict(self.summary(heard))
-        if self.speaker is None:
-            return mu, nu
-        return mu, torch.cat([nu, self.speaker(heard[:, :LONGEST])], dim=1)
+        mu, nu = self.predict(self.summary([source], lambda context: context))
+        by_speech = self.speaker is not None and self.config.source == "speech"
+        return Voice(mu, nu, self.speaker(source[:, :LONGEST]) if by_speech else None)
 
-    def summary(self, heard: Tensor) -> Tensor:
-        """Return omega (B, D), the summary of what is ``heard``, see ``forward``."""
-        return self.voice(heard) if self.takes_speech else summarise(heard, self.config.summary)
+    def encode(self, speech: Iterable[Tensor], to_context: ToContext) -> Voice:
+        """Return the voice in ``speech``, in pieces (B, n); ``to_context`` is used if that is their source."""
+        if self.config.source == "speech":
+            return self(audio.start(speech, LONGEST))
+        return Voice(*self.predict(self.summary(speech, to_context)), None)
+
+    def summary(self, speech: Iterable[Tensor], to_context: ToContext) -> Tensor:
+        """Return omega (B, D), the summary of ``speech``, see ``encode``."""
+        if self.voice is not None:
+            return self.voice(audio.start(speech, LONGEST))
+        return summarise_pieces(to_context(speech), self.config.summary)
 
     def predict(self, omega: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mu and nu, as ``forward`` does, of the speech's summary ``omega (B, D)``."""
+        """Return mu (B, D_mu) and nu (B, D_nu) of the summary ``omega (B, D)``."""
         return unit(self.s_emo(omega)), unit(self.s_id(omega))
 
     def store(self, emotions: Tensor, faces: Tensor, poses: Tensor) -> None:
@@ -83,40 +110,40 @@ class Students(nn.Module):
         """Return how near each remembered emotion is to ``mu (B, D_mu)``: (B, M), for a softmax."""
         return _nearness(mu, self.emotions, self.config.focus_mu)
 
-    def face_logits(self, nu: Tensor) -> Tensor:
-        """Return how near each remembered face is to ``nu (B, D_nu)``: (B, M), for a softmax.
+    def face_logits(self, nu: Tensor, speaker: Tensor | None = None) -> Tensor:
+        """Return how near each stored face is to ``nu (B, D_nu)``: (B, M), for a softmax.
 
-        If a speaker's voice follows nu, how near the remembered voice is counts as well.
+        With ``speaker (B, E)`` how near each stored speaker is to it counts as well.
         """
-        nu, voice = nu[:, : self.config.nu], nu[:, self.config.nu :]
-        nearness = _nearness(nu, self.faces, self.config.focus_nu)
-        if not voice.shape[1]:
-            return nearness
-        return nearness + self.config.decide * self.speaker.near(voice)
+        logits = _nearness(nu, self.faces, self.config.focus_nu)
+        if speaker is None:
+            return logits
+        return logits + self.config.decide * self.speaker.near(speaker)
 
-    def face_similarity(self, nu: Tensor) -> Tensor:
+    def face_similarity(self, nu: Tensor, speaker: Tensor | None = None) -> Tensor:
         """Return ``face_logits`` as a cosine, -1 to 1, or as the mean of two by their weights."""
         most = 1 / self.config.focus_nu
-        if nu.shape[1] > self.config.nu:
+        if speaker is not None:
             most += self.config.decide / self.speaker.config.focus
-        return self.face_logits(nu) / most
+        return self.face_logits(nu, speaker) / most
 
-    def retrieve(self, mu: Tensor, nu: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``mu`` and ``nu`` drawn to the remembered ones nearest to them, by softmax attention.
+    def retrieve(self, voice: Voice) -> tuple[Tensor, Tensor]:
+        """Return ``voice``'s mu and nu drawn to the stored ones nearest to them, by softmax attention.
 
-        A voice heard in doubt lies between faces and would be composed as a blur of them; the paper's
-        aim is a face observed in training (section 1). Without a memory they stay as they are.
+        A doubtful voice lies between faces and would be composed as a blur of them; the paper's aim is a
+        face observed in training (section 1). Without stored clips they stay as they are.
         """
         if not self.config.memory:
-            return mu, nu[:, : self.config.nu]
-        emotion = F.softmax(self.emotion_logits(mu) / self.config.decide, dim=1) @ self.emotions
-        return unit(emotion), self.retrieve_face(nu)
+            return voice.mu, voice.nu
+        weights = F.softmax(self.emotion_logits(voice.mu) / self.config.decide, dim=1)
+        return unit(weights @ self.emotions), self.retrieve_face(voice.nu, voice.speaker)
 
-    def retrieve_face(self, nu: Tensor) -> Tensor:
-        """Return ``nu (B, D_nu)`` drawn to the remembered faces nearest to it, as ``retrieve`` does."""
+    def retrieve_face(self, nu: Tensor, speaker: Tensor | None = None) -> Tensor:
+        """Return ``nu (B, D_nu)`` drawn to the stored faces nearest to it, as ``retrieve`` does."""
         if not self.config.memory:
-            return nu[:, : self.config.nu]
-        return unit(F.softmax(self.face_logits(nu) / self.config.decide, dim=1) @ self.faces)
+            return nu
+        weights = F.softmax(self.face_logits(nu, speaker) / self.config.decide, dim=1)
+        return unit(weights @ self.faces)
 
     def rest(self, nu: Tensor) -> Tensor:
         """Return the pose (B, 2), see head_pose, about which the remembered faces nearest to ``nu`` moved.

@@ -18,6 +18,7 @@ import s2v_core
 from demo import page, widgets
 from s2v_core.engine import Generation, Speech2Video
 from s2v_core.media import video
+from s2v_core.models.model_set import ModelSet
 
 FPS, FRAMES = 25, 4
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
@@ -31,7 +32,8 @@ class FakeModel:
     name: str = "fake"
     device: str = "cpu"
     fps: int = FPS
-    portrait: Path = Path("nowhere/portrait.png")  # beside it nothing: no speakers, no SyncNet
+    # An empty set: no speakers, no SyncNet.
+    model_set: ModelSet = ModelSet(Path("nowhere"))  # noqa: RUF009  it is frozen
     asked: list[tuple] = field(default_factory=list)
 
     def generate_each(

@@ -49,8 +49,7 @@ def test_chunks_are_what_the_networks_give_of_the_whole(model, waveform) -> None
     assert len(chunked) > 2 * CHUNK
     composer, students = model.networks["composer"], model.networks["students"]
     with torch.inference_mode():
-        context = model.networks["cpc"].features(speech)
-        mu, nu = model.retrieve(speech, context)
+        mu, nu = model.retrieve(speech)
         motion = model.networks["motion"]
         steps = motion.features(model.networks["cpc"], speech)
         moves = motion.predict(motion.padded(steps, len(chunked)))
@@ -146,11 +145,13 @@ def test_uint8_is_exact_at_the_ends_and_the_middle() -> None:
 MEMORY = """
 import resource, sys
 import torch
-from s2v_core import audio
-from s2v_core.composer import Composer, ComposerConfig
-from s2v_core.cpc import CPC, CPCConfig
+from pathlib import Path
 from s2v_core.engine import Speech2Video
-from s2v_core.students import Students, StudentsConfig
+from s2v_core.media import audio
+from s2v_core.models.model_set import ModelSet
+from s2v_core.networks.composer import Composer, ComposerConfig
+from s2v_core.networks.cpc import CPC, CPCConfig
+from s2v_core.networks.students import Students, StudentsConfig
 
 channels = (4,) * 5
 networks = {
@@ -159,7 +160,7 @@ networks = {
     "composer": Composer(ComposerConfig(context=8, mu=8, nu=8, channels=channels, identity=channels)),
 }
 networks = {name: network.eval() for name, network in networks.items()}
-model = Speech2Video(networks, None, "tiny", torch.device("cpu"))
+model = Speech2Video(networks, ModelSet(Path("tiny")), torch.device("cpu"))
 for path in sys.argv[1:]:
     with audio.opened(path) as speech:
         frames = sum(map(len, model.frames("speech2video", speech)))
@@ -184,7 +185,7 @@ def test_a_head_is_held_as_it_is_told(model, waveform) -> None:
     """The retrieved face's own rest gives the default video; another pose another one."""
     with torch.inference_mode():
         students = model.networks["students"]
-        _, nu = students.retrieve(*students(waveform[None]))
+        _, nu = model.retrieve(waveform[None])
         rest = students.rest(nu)
     free, held, turned = (
         torch.cat(list(model.frames("speech2video", waveform, pose=pose)))
@@ -217,7 +218,7 @@ def test_a_set_whose_composer_draws_motion_needs_the_network_that_hears_it(tmp_p
         s2v_core.load(tmp_path, "cpu")
     config = MotionConfig(latents=192, motion=3)
     checkpoint.save_network(tmp_path / "motion", MotionStudent(config), config)
-    with pytest.raises(CheckpointError, match="tells 3 numbers of motion"):
+    with pytest.raises(CheckpointError, match="predicts 3 numbers of motion"):
         s2v_core.load(tmp_path, "cpu")
 
 
@@ -227,6 +228,6 @@ def test_a_set_without_a_recogniser_of_speakers_goes_by_nu_alone(tmp_path, model
         if folder.is_dir() and folder.name != "speaker":
             (tmp_path / folder.name).symlink_to(folder)
     alone = s2v_core.load(tmp_path, "cpu", "float32").networks["students"]
-    students = model.networks["students"]
-    _, nu = students(waveform[None])
-    assert torch.equal(alone(waveform[None])[1], nu[:, : students.config.nu])
+    voice = model.encode(waveform[None])
+    assert voice.speaker is not None and alone(waveform[None]).speaker is None
+    assert torch.equal(alone(waveform[None]).nu, voice.nu)

@@ -7,9 +7,8 @@ import torch
 
 from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
-from training.data import features
 from training.data.clips import Clips
-from training.data.features import FrozenNetworks
+from training.data.features import FrozenNetworks, load_features
 from training.features import FeaturesSettings, extract
 from training.networks.senet import SENet, SENetConfig
 from training.networks.vgg import VGG, VGGConfig
@@ -18,7 +17,7 @@ NETWORKS = {
     "cpc": (CPC, CPCConfig(channels=(4,) * 5, context=3)),
     "teacher_identity": (
         VGG,
-        VGGConfig((2, 3, 4, 5, 6), feature=7, classes=2, height=64, width=32, norm=True),
+        VGGConfig(channels=(2, 3, 4, 5, 6), feature=7, classes=2, height=64, width=32, norm=True),
     ),
     "teacher_emotion": (SENet, SENetConfig(stem=4, classes=6, height=64, width=32)),
 }
@@ -41,14 +40,14 @@ def everything(prepared_corpus, run) -> Clips:
 
 
 def test_training_clips_are_heard_in_copies_and_others_once(everything, run):
-    for row, seen in zip(everything.rows, features.read(run, everything), strict=True):
+    for row, seen in zip(everything.rows, load_features(run, everything), strict=True):
         copies = {key for key in seen if key.startswith("context.")}
         assert len(copies) == (3 if row.split == "train" else 1)
         assert all(seen[key].shape == (4 * row.frames, 3) for key in copies)
 
 
 def test_copies_are_augmented_and_the_first_is_clean(everything, run):
-    seen = features.read(run, everything)[0]
+    seen = load_features(run, everything)[0]
     assert not torch.allclose(seen["context.0"], seen["context.1"], atol=1e-2)
     with torch.inference_mode():
         clean = FrozenNetworks.read(run).encode(everything.speech(0))
@@ -57,7 +56,7 @@ def test_copies_are_augmented_and_the_first_is_clean(everything, run):
 
 def test_what_the_teachers_see_is_of_the_clips_own_frames(everything, run):
     frozen, place = FrozenNetworks.read(run), 2
-    seen = features.read(run, everything)[place]
+    seen = load_features(run, everything)[place]
     frames = everything.frames(place)
     assert seen["emotion"].shape == (16, NETWORKS["teacher_emotion"][1].feature)
     with torch.inference_mode():

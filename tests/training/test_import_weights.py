@@ -19,12 +19,13 @@ from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.sdfa import SDFA, SDFAConfig
 from s2v_core.networks.speaker_encoder import SpeakerConfig, SpeakerEncoder
+from tests.training.variant import variant
 from training import import_weights
 from training.import_weights import SOURCES, convert, fetch, renamed, senet_names, verify, vgg_names
 from training.networks.senet import SENet, SENetConfig
 from training.networks.vgg import VGG, VGGConfig
 
-TINY_VGG = VGGConfig((2, 3, 4, 5, 6), feature=7, classes=3, height=64, width=32)
+TINY_VGG = VGGConfig(channels=(2, 3, 4, 5, 6), feature=7, classes=3, height=64, width=32)
 TINY_SENET = SENetConfig(stem=4, classes=8, height=64, width=32)
 
 
@@ -134,7 +135,7 @@ def test_cpc_audio_hears_what_its_authors_hears(tmp_path, recurrence, levels):
     torch.save(file, tmp_path / "checkpoint.pt")
     folder = convert("cpc_audio", tmp_path / "checkpoint.pt", tmp_path / "run")
     cpc = checkpoint.load_network(folder, CPC, CPCConfig)
-    assert replace(cpc.config, latents=False) == cpc.config
+    assert variant(cpc.config, latents=False) == cpc.config
     audio = random(2, 3200)
     with torch.inference_mode():
         expected = published_forward(file, audio)
@@ -350,7 +351,5 @@ def test_its_command_line_says_what_is_wrong(tmp_path, monkeypatch, capsys):
     missing = str(Path(tmp_path) / "none.pth")
     command = ["published", "ferplus", "--run", str(tmp_path), "--file", missing]
     monkeypatch.setattr(sys, "argv", command)
-    with pytest.raises(SystemExit) as caught:
-        import_weights.main()
-    assert caught.value.code == 2
+    assert import_weights.main() == 2
     assert capsys.readouterr().err.startswith("published: ")

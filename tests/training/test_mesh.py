@@ -58,10 +58,10 @@ def test_points_lie_where_the_mesh_sees_them():
 
 
 def test_a_frame_without_a_face_has_the_points_of_the_one_before():
-    points = mesh.held(mesh.find(spots([None, (50, 60), None, (20, 30), None]), Spotted()))
+    points = mesh.filled(mesh.find(spots([None, (50, 60), None, (20, 30), None]), Spotted()))
     assert np.array_equal(points[0], points[1]) and np.array_equal(points[2], points[1])
     assert np.array_equal(points[4], points[3]) and not np.array_equal(points[3], points[1])
-    nobody = mesh.held(mesh.find(spots([None, None]), Spotted()))
+    nobody = mesh.filled(mesh.find(spots([None, None]), Spotted()))
     assert np.isnan(nobody).all()
 
 

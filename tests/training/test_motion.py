@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -13,6 +11,7 @@ from s2v_core.errors import UserError
 from s2v_core.face.motion import SPOKEN
 from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.motion_student import MotionConfig, MotionStudent
+from tests.training.variant import variant
 from training.engine.config import Schedule
 from training.motion import MotionSettings, MotionTrainer, faster, reliability
 
@@ -85,12 +84,12 @@ def test_a_step_changes_every_weight_and_what_it_hears_nothing(trainer, changed)
 
 
 def test_clips_shorter_than_a_passage_are_left_out(clips, cpc):
-    settings = replace(SETTINGS, frames=25, copies=1)
+    settings = variant(SETTINGS, frames=25, copies=1)
     trainer = MotionTrainer(settings, clips, cpc, Accelerator(cpu=True))
     assert [len(copies) for copies in trainer.copies] == [1]  # of clips of 20, 23 and 31 frames
     assert trainer.batch(0)[1].shape == (3, 25, 11)
     with pytest.raises(UserError, match="no clip lasts 99 frames"):
-        MotionTrainer(replace(settings, frames=99), clips, cpc, Accelerator(cpu=True))
+        MotionTrainer(variant(settings, frames=99), clips, cpc, Accelerator(cpu=True))
 
 
 def test_what_is_told_exactly_is_reliable(clips, cpc, monkeypatch):

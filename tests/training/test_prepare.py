@@ -310,12 +310,7 @@ def command(monkeypatch, capsys):
     def run(root: Path, out: Path) -> tuple[int, str, str]:
         arguments = ["--corpus", "crema_d", "--root", root, "--out", out, "--workers", "1"]
         monkeypatch.setattr("sys.argv", ["prepare", *map(str, arguments)])
-        status = 0
-        try:
-            main()
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capsys.readouterr()
+        return main(), *capsys.readouterr()
 
     return run
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from accelerate import Accelerator
 
 from s2v_core.networks.sdfa import SDFAConfig, speech_windows
 from s2v_core.networks.speech2face import Speech2Face, Speech2FaceConfig
+from tests.training.variant import variant
 from training import sdfa as training_sdfa
 from training.data.clips import Clips
 from training.engine.config import Schedule
@@ -23,7 +23,7 @@ SETTINGS = SDFASettings(
     discriminator=(2, 3, 4, 5, 6),
     frames=10,
 )
-VOICE_ONLY = replace(SETTINGS, model=replace(SETTINGS.model, face=4))
+VOICE_ONLY = variant(SETTINGS, model=variant(SETTINGS.model, face=4))
 DISCRIMINATORS = ("d_frame", "d_sync", "d_sequence")
 
 
@@ -83,7 +83,7 @@ def test_the_still_is_the_clips_first_frame(clips):
 def test_without_a_still_the_voice_is_the_face(clips, voice):
     sdfa = trainer(clips, voice)
     batch = sdfa.batch(0)
-    for place, face in zip(clip_of(batch.real), sdfa._seen(batch), strict=True):
+    for place, face in zip(clip_of(batch.real), sdfa._identity(batch), strict=True):
         torch.testing.assert_close(face, voice(clips.speech(place)[None])[0].detach())
 
 

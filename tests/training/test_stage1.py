@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 from accelerate import Accelerator
 
-from s2v_core.networks.students import StudentsConfig
+from s2v_core.networks.students import StudentsConfig, Voice
+from tests.training.variant import variant
 from training.data.clips import Clips
 from training.engine.config import Schedule
 from training.objectives import losses
@@ -83,7 +82,7 @@ def test_cuts_are_whole_pieces_of_any_copy_and_of_the_length_asked_for(seen):
 
 
 def test_speech_is_cut_where_the_context_would_be(seen):
-    by_voice = replace(SETTINGS, model=replace(SETTINGS.model, summary="voice", voice=1))
+    by_voice = variant(SETTINGS, model=variant(SETTINGS.model, summary="voice", voice=1))
     for features in seen:
         del features["context.1"]
     heard, _, _ = trainer(seen, by_voice).batch(0)
@@ -92,7 +91,7 @@ def test_speech_is_cut_where_the_context_would_be(seen):
 
 
 def test_equation_1_takes_the_mean_of_sampled_frames(seen):
-    whole = replace(SETTINGS, sampled_frames=99)  # more than there are: all of them
+    whole = variant(SETTINGS, sampled_frames=99)  # more than there are: all of them
     heard, mu, _ = trainer(seen, whole).batch(0)
     for cut, target in zip(heard, mu, strict=True):
         torch.testing.assert_close(target, seen[int(cut[0, 0])]["emotion"].mean(0))
@@ -111,7 +110,7 @@ def test_a_step_tells_the_losses_of_equation_3(seen):
     stage1.network.train = lambda: stage1.network
     heard, mu_star, nu_star = batch = stage1.batch(0)
     with torch.no_grad():
-        mu, nu = stage1.network(heard)
+        mu, nu, _ = stage1.network(heard)
     stats = stage1.step(batch, 0)
     emotion = losses.distillation(mu, mu_star, SETTINGS.temperature_mu).item()
     identity = losses.distillation(nu, nu_star, SETTINGS.temperature_nu).item()
@@ -119,7 +118,7 @@ def test_a_step_tells_the_losses_of_equation_3(seen):
 
 
 def test_what_was_seen_is_remembered_and_recalled_where_the_settings_say_so(seen):
-    stage1 = trainer(seen, replace(SETTINGS, memory=True, lambda_recall=0.5))
+    stage1 = trainer(seen, variant(SETTINGS, memory=True, lambda_recall=0.5))
     assert stage1.network.config.memory == 3
     batch = stage1.batch(0)
     nearness = stage1.network.face_logits(batch[2])
@@ -135,7 +134,7 @@ def _place(seen: list, nu: torch.Tensor) -> int:
 
 
 def test_training_lowers_both_losses(seen):
-    stage1 = trainer(seen, replace(SETTINGS, schedule=replace(SETTINGS.schedule, steps=200)))
+    stage1 = trainer(seen, variant(SETTINGS, schedule=variant(SETTINGS.schedule, steps=200)))
     batch = stage1.batch(0)
     history = [stage1.step(batch, step) for step in range(80)]
     assert history[-1]["emotion"] < history[0]["emotion"]
@@ -144,7 +143,7 @@ def test_training_lowers_both_losses(seen):
 
 @pytest.mark.parametrize(("weight", "idle"), [(1.0, set()), (0.0, {"s_id"})])
 def test_every_parameter_learns_but_those_of_no_weight(seen, changed, weight, idle):
-    stage1 = trainer(seen, replace(SETTINGS, lambda_nu=weight))
+    stage1 = trainer(seen, variant(SETTINGS, lambda_nu=weight))
     names = changed(stage1.network, lambda: stage1.step(stage1.batch(0), 0))
     assert {name.split(".")[0] for name in names} == {"s_emo", "s_id"} - idle
 
@@ -162,11 +161,11 @@ class Oracle:
     """Students that know, or mistake, whom they hear: the context tells the place of the clip."""
 
     def __init__(self, seen: list, places: list[int]) -> None:
-        self.takes_speech, self.seen, self.places = False, seen, places
+        self.config, self.seen, self.places = SETTINGS.model, seen, places
 
-    def __call__(self, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, context: torch.Tensor) -> Voice:
         features = self.seen[self.places[int(context[0, 0, 0])]]
-        return features["emotion"].mean(0, keepdim=True), features["identity"][None]
+        return Voice(features["emotion"].mean(0, keepdim=True), features["identity"][None], None)
 
 
 def test_reporting_on_the_way_is_that_of_the_students_at_rest_and_changes_nothing(clips, seen):

@@ -39,7 +39,7 @@ def test_lips_and_voice_are_of_the_same_moments(trainer, clips, monkeypatch):
     monkeypatch.setattr(
         training_syncnet, "cepstra", lambda speech: torch.arange(200.0)[:, None].expand(-1, 13)
     )
-    monkeypatch.setattr(trainer, "_seen", lambda frames, rng: frames)
+    monkeypatch.setattr(trainer, "_varied", lambda frames, rng: frames)
     batch = trainer.batch(0)
     numbers = batch.frames[:, 0, :, 32, 32].round()
     assert torch.equal(numbers[:, 1:] - numbers[:, :-1], torch.ones(8, 4))

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from training.networks.inputs import resized, zero_mean
 
-VGG_BLOCKS = (2, 2, 3, 3, 3)  # convolutions before each of the five pools
+# Convolutions before each of the five pools.
+VGG_BLOCKS = (2, 2, 3, 3, 3)
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,10 @@ class VGGConfig:
     classes: int = 2622
     height: int = 224
     width: int = 224
-    mean: tuple[float, ...] = (129.186279, 104.762382, 93.593964)  # RGB, 0 to 255
-    norm: bool = False  # batch norm after every convolution: the published one has none
+    # RGB, 0 to 255.
+    mean: tuple[float, ...] = (129.186279, 104.762382, 93.593964)
+    # Batch norm after every convolution: the published network has none.
+    norm: bool = False
 
 
 class VGG(nn.Module):

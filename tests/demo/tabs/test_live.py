@@ -36,7 +36,7 @@ def test_a_gpu_that_is_lent_by_the_call_is_not_used(monkeypatch, fake_model):
     monkeypatch.setattr(gpu, "SPACES", None)
     assert live.model_for_pieces(fake_model) is fake_model
     monkeypatch.setattr(gpu, "SPACES", SimpleNamespace())
-    assert live.model_for_pieces(fake_model) == (fake_model.portrait.parent, "cpu")
+    assert live.model_for_pieces(fake_model) == (fake_model.model_set.folder, "cpu")
 
 
 def drawn(tab: Page, least: int, seconds: float) -> list[np.ndarray]:

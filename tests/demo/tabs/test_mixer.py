@@ -8,7 +8,6 @@ import torch
 
 from demo.tabs.mixer import SAME, Mixer
 from demo.widgets import EXAMPLES, examples
-from s2v_core.analysis import mixing
 from s2v_core.analysis.speakers import Speakers
 from s2v_core.media import audio, video
 from s2v_core.rates import frame_count
@@ -28,8 +27,8 @@ def words() -> torch.Tensor:
 
 def test_every_face_and_emotion_in_the_lists_can_be_had(mixer, words, monkeypatch):
     """All names, without encoding the same voices again and again."""
-    retrieved = mixing.retrieve(mixer.model, words)
-    monkeypatch.setattr(mixing, "retrieve", lambda *_: retrieved)
+    retrieved = mixer.model.retrieve(words[None])
+    monkeypatch.setattr(mixer.model, "retrieve", lambda _: retrieved)
     faces, emotions = mixer.faces(), mixer.emotions()
     assert len(faces) == 1 + len(examples()) + 21
     assert {mixer.face(name, words).shape for _, name in faces} == {retrieved[1].shape}
@@ -40,7 +39,7 @@ def test_every_face_and_emotion_in_the_lists_can_be_had(mixer, words, monkeypatc
 def test_a_voice_is_the_words_own_an_example_or_a_file(mixer, words, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        mixing, "retrieve", lambda _, voice: seen.append(len(voice)) or (None, None)
+        mixer.model, "retrieve", lambda voice: seen.append(voice.shape[1]) or (None, None)
     )
     angry = "Angry man (German)"
     for name in (SAME, str(SAD), angry):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,12 @@ import torch
 from torch.nn import functional as F
 
 import s2v_core
-from s2v_core.analysis import explain, speakers
-from s2v_core.analysis.speakers import Speakers, StoredClip
+from s2v_core.analysis import explain
+from s2v_core.analysis.speakers import Speakers
 from s2v_core.errors import CheckpointError, UserError
 from s2v_core.media import audio
-from s2v_core.networks.students import Students, StudentsConfig, unit
+from s2v_core.models.model_set import ModelSet, StoredClip
+from s2v_core.networks.students import Students, StudentsConfig, Voice, unit
 from s2v_core.rates import SAMPLE_RATE
 
 ROOT = Path(__file__).parents[3]
@@ -63,24 +63,18 @@ def test_likeness_is_the_cosine_with_the_nearest_clip(small) -> None:
     centre = small.students.faces.mean(0)
     cosines = F.cosine_similarity(nu - centre, small.students.faces - centre)
     expected = {"a": cosines[[1, 2]].max().item(), "b": cosines[[0, 3]].max().item()}
-    near = small.nearest_faces(nu)
+    near = small.nearest_faces(Voice(torch.rand(1, 6), nu, None))
     assert near == pytest.approx(expected, abs=1e-5)
     assert list(near) == sorted(expected, key=expected.get, reverse=True)
 
 
 def test_a_list_of_another_length_is_refused(small) -> None:
-    with pytest.raises(CheckpointError, match="names 3 clips, the students remember 4"):
+    with pytest.raises(CheckpointError, match="names 3 clips, the students store 4"):
         Speakers(small.students, CLIPS[:3])
 
 
-def test_what_is_written_is_read(small, tmp_path) -> None:
-    speakers.write(tmp_path, CLIPS)
-    with (tmp_path / speakers.FILE).open(newline="") as file:
-        assert [StoredClip(**row) for row in csv.DictReader(file)] == CLIPS
-
-
 def test_a_model_set_without_the_list_knows_no_speakers(model, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(model, "portrait", tmp_path / "portrait.png")
+    monkeypatch.setattr(model, "model_set", ModelSet(tmp_path))
     assert Speakers.of(model) is None
 
 
@@ -110,6 +104,6 @@ def test_an_observed_voice_finds_its_emotion_all_along(model) -> None:
 
 def test_the_emotion_alone_is_what_the_students_hear(model) -> None:
     waveform = audio.load(ROOT / "demo" / "examples" / "sad_woman_german.wav")
-    mu, nu = explain.students(model, waveform)
-    assert torch.equal(explain.emotion(model, waveform), mu)
-    assert nu.shape[1] > model.networks["students"].config.nu  # the recogniser's voice follows
+    voice = model.encode(waveform[None])
+    assert torch.equal(explain.emotion(model, waveform), voice.mu)
+    assert voice.speaker is not None

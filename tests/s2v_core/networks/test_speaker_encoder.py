@@ -95,16 +95,16 @@ def students(speaker) -> Students:
     return students
 
 
-def test_the_voice_follows_nu(students):
-    _, nu = students(noise(0.5))
-    assert nu.shape == (2, 7 + 4)
-    torch.testing.assert_close(nu[:, 7:], students.speaker(noise(0.5)))
+def test_the_speakers_embedding_stands_beside_nu(students):
+    _, nu, speaker = students(noise(0.5))
+    assert (nu.shape, speaker.shape) == ((2, 7), (2, 4))
+    torch.testing.assert_close(speaker, students.speaker(noise(0.5)))
 
 
 def test_a_face_is_recalled_by_the_voice_where_nu_is_in_doubt(students):
     doubt = unit(students.faces.mean(0, keepdim=True))
     for k in range(4):
-        face = students.retrieve_face(torch.cat([doubt, torch.eye(4)[k : k + 1]], dim=1))
+        face = students.retrieve_face(doubt, torch.eye(4)[k : k + 1])
         torch.testing.assert_close(face, students.faces[k : k + 1], atol=1e-3, rtol=1e-3)
 
 
@@ -116,8 +116,7 @@ def test_without_a_voice_a_face_is_recalled_as_ever(students):
 
 
 def test_likeness_is_a_mean_of_two_cosines(students):
-    nu = torch.cat([students.faces, torch.eye(4)], dim=1)
-    likeness = students.face_similarity(nu)
+    likeness = students.face_similarity(students.faces, torch.eye(4))
     assert likeness.diagonal().numpy() == pytest.approx(np.ones(4), abs=1e-5)
     assert likeness.abs().max() <= 1 + 1e-5
     alone = students.face_similarity(students.faces)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from s2v_core.models import checkpoint
-from s2v_core.networks.students import Students, StudentsConfig, unit
+from s2v_core.networks.students import Students, StudentsConfig, Voice, unit
 
 TINY = StudentsConfig(omega=6, hidden=16, mu=5, nu=9)
 
@@ -22,13 +22,13 @@ def students() -> Students:
 
 def test_the_published_sizes():
     with torch.device("meta"):
-        mu, nu = Students(StudentsConfig())(torch.zeros(3, 7, 256))
+        mu, nu, _ = Students(StudentsConfig())(torch.zeros(3, 7, 256))
     assert mu.shape == (3, 2048)
     assert nu.shape == (3, 4096)
 
 
 def test_both_vectors_have_unit_mean_square():
-    mu, nu = students()(omega())
+    mu, nu, _ = students()(omega())
     torch.testing.assert_close(mu.square().mean(1), torch.ones(4))
     torch.testing.assert_close(nu.square().mean(1), torch.ones(4))
 
@@ -49,7 +49,8 @@ def test_unit_keeps_the_direction_and_forgets_the_length():
 
 def test_the_students_do_not_hear_how_loud_the_summary_is():
     network = students().eval()
-    torch.testing.assert_close(network(50 * omega()), network(5 * omega()), atol=1e-3, rtol=0)
+    loud, soft = network(50 * omega()), network(5 * omega())
+    torch.testing.assert_close(loud[:2], soft[:2], atol=1e-3, rtol=0)
 
 
 def test_the_students_are_apart():
@@ -61,14 +62,14 @@ def test_the_students_are_apart():
 
 def test_no_chance_once_trained():
     network = students().eval()
-    torch.testing.assert_close(network(omega()), network(omega()))
+    torch.testing.assert_close(network(omega())[:2], network(omega())[:2])
     network.train()
     assert not torch.equal(network(omega())[1], network(omega())[1])  # dropout
 
 
 def test_gradients_reach_every_parameter(without_gradient):
     network = students()
-    assert without_gradient(network, *network(omega())) == []
+    assert without_gradient(network, *network(omega())[:2]) == []
 
 
 def remembering() -> tuple[Students, tuple[torch.Tensor, ...]]:
@@ -82,14 +83,15 @@ def remembering() -> tuple[Students, tuple[torch.Tensor, ...]]:
 
 def test_what_is_remembered_is_recollected_and_what_is_doubtful_drawn_to_the_nearest():
     students, (emotions, faces, poses) = remembering()
-    mu, nu = students.retrieve(emotions, faces)
+    mu, nu = students.retrieve(Voice(emotions, faces, None))
     torch.testing.assert_close(mu, emotions, atol=0.05, rtol=0)
     torch.testing.assert_close(nu, faces, atol=1e-3, rtol=0)
     straight = torch.stack([torch.zeros(len(poses)), poses[:, 1]], dim=1)
     torch.testing.assert_close(students.rest(faces), straight, atol=1e-3, rtol=0)
     for vectors, place in ((emotions, 0), (faces, 1)):
         doubtful = unit(0.7 * vectors[:1] + 0.3 * vectors[1:2])
-        drawn = students.retrieve(*[doubtful if i == place else v for i, v in enumerate((mu, nu))])
+        given = [doubtful if i == place else v for i, v in enumerate((mu, nu))]
+        drawn = students.retrieve(Voice(*given, None))
         assert (drawn[place][:1] - vectors[:1]).norm() < 0.5 * (doubtful - vectors[:1]).norm()
 
 
@@ -99,7 +101,7 @@ def test_who_decides_in_doubt_recalls_one_face():
     distances = []
     for decide in (1.0, 0.3):
         students.config = replace(students.config, decide=decide)
-        _, drawn = students.retrieve(torch.rand(1, 24), doubtful)
+        _, drawn = students.retrieve(Voice(torch.rand(1, 24), doubtful, None))
         distances.append((drawn - faces[:1]).norm().item())
     assert distances[1] < 0.5 * distances[0]
 
@@ -115,7 +117,7 @@ def test_between_two_faces_the_head_rests_between_their_poses():
 def test_without_a_memory_both_stay_as_they_are_heard():
     students = Students(StudentsConfig(omega=4, hidden=8, mu=5, nu=32))
     mu, nu = torch.rand(3, 5), torch.rand(3, 32)
-    assert all(map(torch.equal, students.retrieve(mu, nu), (mu, nu)))
+    assert all(map(torch.equal, students.retrieve(Voice(mu, nu, None)), (mu, nu)))
     assert torch.equal(students.rest(nu), torch.zeros(3, 2))
 
 
@@ -129,8 +131,8 @@ def test_the_memory_travels_with_the_weights(tmp_path):
 
 def test_by_voice_they_hear_the_speech_itself(without_gradient):
     students = Students(StudentsConfig(summary="voice", voice=2, hidden=8, mu=5, nu=7))
-    assert students.takes_speech
+    assert students.config.source == "speech"
     speech = torch.randn(3, 16_000)
-    mu, nu = students(speech)
+    mu, nu, _ = students(speech)
     assert (mu.shape, nu.shape) == ((3, 5), (3, 7))
     assert without_gradient(students, mu, nu) == []

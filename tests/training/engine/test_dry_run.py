@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from accelerate import Accelerator
 
 from tests.training.engine.test_loop import SCHEDULE, Regression
+from tests.training.variant import variant
 from training import cpc
 from training.engine import dry_run
 from training.engine.dry_run import Cost, cost, report_cost
@@ -33,7 +33,7 @@ def test_the_whole_schedule_is_both_its_phases(monkeypatch, capsys):
     costs = lambda trainer, step: Cost(10**9, 1.0 if step < 600 else 2.0, 0.5)  # noqa: E731
     monkeypatch.setattr(dry_run, "cost", costs)
     for workers, hours in ((0, "1.9 hours"), (1, "1.5 hours")):
-        schedule = replace(SCHEDULE, steps=3000, warmup=600, workers=workers)
+        schedule = variant(SCHEDULE, steps=3000, warmup=600, workers=workers)
         accelerator = Accelerator(cpu=True)
         report_cost(Regression(accelerator, schedule), accelerator, "toy")
         lines = capsys.readouterr().out.splitlines()
