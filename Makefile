@@ -3,38 +3,39 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 KIND ?= crema_d
-CORPUS ?= ../shared/corpora/avatars
+DATA ?= data/avatars
 RUN ?= runs/avatars
 CONFIGS ?= training/configs/avatars
-OUT ?= checkpoints/avatars
-DATA ?= data/avatars
 BASE ?= checkpoints/avatars
+OUT ?= checkpoints/avatars
 
 .PHONY: setup demo test lint train bench clean
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: requirements.txt requirements-dev.txt
+$(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed; name it with make PYTHON=python3.12'; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r pyproject.toml --all-extras
 	@touch $@
 
 demo: setup
 	$(BIN)/python app.py
 
-test: setup
-	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
-
 lint: setup
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
-# Every network of OUT, in order; an interrupted run goes on where it was.
-train: setup
-	$(BIN)/python -m training.prepare --corpus $(KIND) --root $(CORPUS) --out $(DATA) $(PREPARE)
-	$(BIN)/python -m training.train_all --data $(DATA) --run $(RUN) --configs $(CONFIGS) --out $(OUT) --base $(BASE)
+test: lint
+	$(BIN)/python -m pytest
+
+# Every network of OUT, in order; an interrupted run resumes. Without CORPUS nothing is set up.
+train: $(if $(CORPUS),setup)
+	@$(if $(CORPUS),,$(error name the corpus to train on: make train CORPUS=path/to/CREMA-D, with KIND=voxceleb2 or KIND=grid for another kind))
+	$(BIN)/python -m training.prepare --corpus "$(KIND)" --root "$(CORPUS)" --out "$(DATA)" $(PREPARE)
+	$(BIN)/python -m training.train_all --data "$(DATA)" --run "$(RUN)" --configs "$(CONFIGS)" --out "$(OUT)" --base "$(BASE)"
 
 # Tables of speed on this machine, generation and training; BENCH=--long adds a minute and ten minutes of speech.
 bench: setup

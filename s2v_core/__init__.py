@@ -10,35 +10,40 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from s2v_core.vocabulary import METHODS, PRECISIONS
+
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video
 
-METHODS = ("speech2video", "sdfa", "s2f_sdfa")
-
-
-PRECISIONS = ("auto", "float32", "bfloat16")
+__all__ = ["METHODS", "PRECISIONS", "from_pretrained", "load"]
 
 
 def load(
-    model: str | Path = "checkpoints/avatars", device: str = "auto", precision: str = "auto"
+    model: str | Path | None = None, device: str = "auto", precision: str = "auto"
 ) -> Speech2Video:
     """Load a model set (a folder of safetensors + config.json) ready to generate.
 
+    ``model`` is its folder, or USER/NAME@REVISION on the Hugging Face Hub; by default the set that
+    comes with the package.
     ``device`` is "auto" (CUDA, then Apple's MPS, then the CPU) or any torch device name.
-    ``precision``, one of PRECISIONS, is what frames are drawn in: "auto" is bfloat16 where the hardware
-    multiplies matrices of it.
+    ``precision``, one of PRECISIONS, is the one to render in: "auto" is bfloat16 where the hardware
+    multiplies bfloat16 matrices.
     Raises CheckpointError when the folder or a file in it is missing or does not fit.
     """
-    from s2v_core.engine import Speech2Video  # torch is slow to import: only when it is needed
+    # torch is slow to import: only when it is needed.
+    from s2v_core.engine import Speech2Video
+    from s2v_core.models.hub import located
+    from s2v_core.models.model_set import ModelSet, default_model
 
-    return Speech2Video.load(model, device, precision)
+    folder = default_model() if model is None else located(model)
+    return Speech2Video.load(ModelSet(folder), device, precision)
 
 
 def from_pretrained(repo: str, revision: str, device: str = "auto") -> Speech2Video:
     """Load a model set from the Hugging Face Hub at ``revision``: a commit, a tag or a branch.
 
-    ``python -m s2v_core publish`` puts one there. Raises CheckpointError when it cannot be had.
+    ``python -m s2v_core publish`` puts one there. Raises CheckpointError when it cannot be fetched.
     """
-    from s2v_core import hub
+    from s2v_core.models import hub
 
     return load(hub.fetch(repo, revision), device)

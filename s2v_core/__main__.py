@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import s2v_core
-from s2v_core import batch, hub
+from s2v_core import cli_files
 from s2v_core.errors import AudioError, UserError
+from s2v_core.models import hub
 
 if TYPE_CHECKING:
-    from s2v_core.batch import Job
+    from s2v_core.cli_files import Job
     from s2v_core.engine import Speech2Video
 
 EXAMPLES = """examples:
@@ -83,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def generate(arguments: argparse.Namespace) -> int:
     """Generate the videos of every speech file; speech that cannot be used is told and passed."""
-    jobs = batch.plan(arguments.speech, arguments.out, arguments.methods, arguments.resume)
+    jobs = cli_files.plan(arguments.speech, arguments.out, arguments.methods, arguments.resume)
     wanted = len(jobs) * len(set(arguments.methods))
     to_make = sum(len(job.methods) for job in jobs)
     model = located(arguments) if to_make else None
@@ -119,13 +120,14 @@ def generate_one(model: Speech2Video, job: Job, arguments: argparse.Namespace) -
 
 def record(arguments: argparse.Namespace) -> int:
     """Record speech from this computer's microphone into a WAV file."""
-    from s2v_core import audio  # imports torch, which --help must not wait for
+    from s2v_core.media import audio, microphone
+    from s2v_core.rates import SAMPLE_RATE  # imports torch, which --help must not wait for
 
     print(f"recording {arguments.seconds:g} s: speak now", file=sys.stderr)
-    speech = audio.record(arguments.seconds)
+    speech = microphone.record(arguments.seconds)
     audio.check(speech, "the recording")
     audio.save(arguments.out, speech)
-    tell({"path": arguments.out, "seconds": len(speech) / audio.SAMPLE_RATE})
+    tell({"path": arguments.out, "seconds": len(speech) / SAMPLE_RATE})
     return 0
 
 
@@ -133,14 +135,14 @@ def live(arguments: argparse.Namespace) -> int:
     """Show a face in a window that says what the microphone hears, until the window is closed."""
     import torch
 
-    from s2v_core import audio
-    from s2v_core.live import run, window
+    from s2v_core.desktop import run, window
+    from s2v_core.media import microphone
 
     torch.set_num_threads(1)  # one keeps up, and several wait for each other on a busy machine
     with window("Speech2Video") as show:
         model = located(arguments)
         still = model.still(arguments.reference) if arguments.method == "sdfa" else None
-        delays = run(model.stream(arguments.method, still), audio.listen(model.fps), show)
+        delays = run(model.stream(arguments.method, still), microphone.listen(model.fps), show)
     delay = round(sorted(delays)[len(delays) // 2], 3) if delays else None
     tell({"method": arguments.method, "frames": len(delays), "delay": delay})
     return 0
@@ -148,18 +150,21 @@ def live(arguments: argparse.Namespace) -> int:
 
 def publish(arguments: argparse.Namespace) -> int:
     """Upload a model set to the Hub, or with ``dry_run`` tell which files would go."""
+    from s2v_core.models.model_set import default_model
+
+    model = arguments.model or default_model()
     if arguments.dry_run:
-        for name in [*hub.files(arguments.model), "README.md"]:
+        for name in [*hub.files(model), "README.md"]:
             print(name)
         return 0
-    commit = hub.publish(arguments.model, arguments.repo, arguments.private)
+    commit = hub.publish(model, arguments.repo, arguments.private)
     tell({"repo": arguments.repo, "revision": commit})
     return 0
 
 
 def located(arguments: argparse.Namespace) -> Speech2Video:
     """Load the model set that ``--model`` names, from a folder or the Hub, on ``--device``."""
-    return s2v_core.load(hub.located(arguments.model), arguments.device, arguments.precision)
+    return s2v_core.load(arguments.model, arguments.device, arguments.precision)
 
 
 @contextmanager
@@ -282,9 +287,8 @@ def _add_publish(commands: argparse._SubParsersAction) -> None:
     add(
         "--model",
         type=Path,
-        default=Path("checkpoints/avatars"),
         metavar="DIR",
-        help="folder of the model set (default: %(default)s)",
+        help="folder of the model set (default: the one that comes with the package)",
     )
     add("--private", action="store_true", help="make the repository a private one")
     add("--dry-run", action="store_true", help="only list the files that would go")
@@ -294,9 +298,10 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--model",
-        default="checkpoints/avatars",
+        type=Path,
         metavar="DIR",
-        help="folder of a model set, or USER/NAME@REVISION on the Hub (default: %(default)s)",
+        help="folder of a model set, or USER/NAME@REVISION on the Hub (default: the one that comes "
+        "with the package)",
     )
     add(
         "--reference",

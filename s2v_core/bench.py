@@ -20,10 +20,13 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import s2v_core
-from s2v_core import METHODS, audio, live
+from s2v_core import desktop
 from s2v_core.engine import Speech2Video
+from s2v_core.media import audio
 from s2v_core.methods import CHUNK, Composing
-from s2v_core.sdfa import SDFA, SDFAConfig, speech_windows
+from s2v_core.networks.sdfa import SDFA, SDFAConfig, speech_windows
+from s2v_core.rates import SAMPLE_RATE
+from s2v_core.vocabulary import METHODS
 
 ROOT = Path(__file__).parents[1]
 SPEECH = ROOT / "demo" / "examples" / "calm_woman_english.wav"
@@ -52,7 +55,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def speech_of(seconds: int) -> Tensor:
     """Return an example, repeated to last ``seconds``: (T,)."""
-    example, n_samples = audio.load(SPEECH), seconds * audio.SAMPLE_RATE
+    example, n_samples = audio.load(SPEECH), seconds * SAMPLE_RATE
     return example.repeat(-(-n_samples // len(example)))[:n_samples]
 
 
@@ -116,11 +119,11 @@ def against_ceiling(model: Speech2Video, rounds: int) -> str:
     torch.set_num_threads(1)
     method = Composing(model.networks)
     speech = speech_of(3)[None]
-    face, codes = method.recall([speech]), method.ear().feed(speech)[:CHUNK]
+    face, codes = method.retrieve([speech]), method.encoder().feed(speech)[:CHUNK]
     with FlopCounterMode(display=False) as counter:
-        method.draw(codes, face)
+        method.render(codes, face)
     work = counter.get_total_flops()
-    rates, cases = {}, {"the decoder": lambda: method.draw(codes, face)}
+    rates, cases = {}, {"the decoder": lambda: method.render(codes, face)}
     for channels in (64, 128, 256):
         layer = nn.Conv2d(channels, channels, 3, padding=1).to(memory_format=torch.channels_last)
         x = torch.randn(CHUNK, channels, 32, 24).to(memory_format=torch.channels_last)
@@ -148,7 +151,7 @@ def start_up(folder: Path) -> str:
             [sys.executable, *arguments], cwd=ROOT, check=True, capture_output=True
         )
 
-    model = s2v_core.load(ROOT / "checkpoints" / "avatars", "cpu")
+    model = s2v_core.load(device="cpu")
     cases = {
         "generate": process(*command),
         "import": process("-c", "import torch"),
@@ -169,7 +172,7 @@ def delays(model: Speech2Video, seconds: int) -> str:
     rows = []
     for method in METHODS:
         stream = model.stream(method)
-        late = live.run(stream, at_its_own_pace(speech_of(seconds)), lambda picture: True)
+        late = desktop.run(stream, at_its_own_pace(speech_of(seconds)), lambda picture: True)
         cuts = quantiles(late, n=20)
         rows.append([method, 1000 * cuts[9], 1000 * cuts[18]])
     return table(["live, one thread", "median delay, ms", "95 % below, ms"], rows)
@@ -178,10 +181,10 @@ def delays(model: Speech2Video, seconds: int) -> str:
 def at_its_own_pace(speech: Tensor) -> Iterator[Tensor]:
     """Yield ``speech (T,)`` in pieces of 40 ms, each when it would have been said; late ones together."""
     began, given = time.perf_counter(), 0
-    piece = audio.SAMPLE_RATE // 25
+    piece = SAMPLE_RATE // 25
     while given + piece <= len(speech):
-        time.sleep(max(0, began + (given + piece) / audio.SAMPLE_RATE - time.perf_counter()))
-        said = int((time.perf_counter() - began) * audio.SAMPLE_RATE) // piece * piece
+        time.sleep(max(0, began + (given + piece) / SAMPLE_RATE - time.perf_counter()))
+        said = int((time.perf_counter() - began) * SAMPLE_RATE) // piece * piece
         yield speech[given:said]
         given = said
 
@@ -193,7 +196,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     arguments = parser.parse_args()
     threads = torch.get_num_threads()
-    model = s2v_core.load(ROOT / "checkpoints" / "avatars", "cpu")
+    model = s2v_core.load(device="cpu")
     lengths = LENGTHS + (LONG if arguments.long else ())
     with TemporaryDirectory() as name:
         folder = Path(name)

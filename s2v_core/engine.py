@@ -14,33 +14,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2v_core import METHODS, audio, checkpoint, face, video
-from s2v_core.audio import Speech
-from s2v_core.composer import Composer, ComposerConfig
-from s2v_core.cpc import CPC, CPCConfig
-from s2v_core.errors import CheckpointError
-from s2v_core.face import LandmarkConfig, LandmarkNet, Still
+from s2v_core.face.align import Still, align_still
+from s2v_core.media import audio, video
+from s2v_core.media.audio import Speech
+from s2v_core.media.pixels import draw_label, to_pictures
 from s2v_core.methods import CHUNK, Animating, Composing, Face, Method
-from s2v_core.motion import Motion, MotionConfig
-from s2v_core.pipeline import work_ahead
-from s2v_core.sdfa import SDFA, SDFAConfig
-from s2v_core.speaker import Speaker, SpeakerConfig
-from s2v_core.speech2face import Speech2Face, Speech2FaceConfig
+from s2v_core.models.device import pick_device, pick_precision
+from s2v_core.models.model_set import ModelSet
+from s2v_core.networks.composer import ComposerConfig
+from s2v_core.networks.students import Voice
+from s2v_core.rates import SAMPLE_RATE, frame_count, sample_count
 from s2v_core.stream import Stream
-from s2v_core.students import Students, StudentsConfig
+from s2v_core.streaming.prefetch import prefetch
+from s2v_core.vocabulary import METHODS
 
-NETWORKS = {
-    "cpc": (CPC, CPCConfig),
-    "students": (Students, StudentsConfig),
-    "speaker": (Speaker, SpeakerConfig),
-    "motion": (Motion, MotionConfig),
-    "composer": (Composer, ComposerConfig),
-    "sdfa": (SDFA, SDFAConfig),
-    "speech2face": (Speech2Face, Speech2FaceConfig),
-    "s2f_sdfa": (SDFA, SDFAConfig),
-    "landmarks": (LandmarkNet, LandmarkConfig),
-}
-OPTIONAL = ("speaker", "motion")  # networks that the paper's method does without
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]  # method, frames done, frames in all
 Watch = Callable[[str, np.ndarray], None]  # method, a frame (H, W, 3) uint8 before it is labelled
@@ -61,27 +48,26 @@ class Generation:
 class Speech2Video:
     """A model set with its three methods: speech2video, sdfa and s2f_sdfa."""
 
-    def __init__(
-        self, networks: dict[str, Any], portrait: Path, name: str, device: torch.device
-    ) -> None:
+    def __init__(self, networks: dict[str, Any], model_set: ModelSet, device: torch.device) -> None:
         self.networks = {key: net.to(device) for key, net in networks.items()}
-        self.portrait, self.name, self.device = portrait, name, device
+        self.model_set, self.device = model_set, device
         self.config: ComposerConfig = networks["composer"].config
         self.fps = self.config.fps
 
     @classmethod
-    def load(cls, model: str | Path, device: str = "auto", precision: str = "auto") -> Speech2Video:
+    def load(
+        cls, model_set: ModelSet, device: str = "auto", precision: str = "auto"
+    ) -> Speech2Video:
         """Load a model set; CheckpointError when it is missing or damaged."""
-        folder = Path(model)
-        if not folder.is_dir():
-            raise CheckpointError(
-                f"{folder}: no such model; train it with make train, or name another with --model."
-            )
-        networks = _read(folder)
-        picked = pick_device(device)
+        networks, picked = model_set.read_networks(), pick_device(device)
         for key in ("composer", "sdfa", "s2f_sdfa"):
             networks[key].decoder.fold(pick_precision(precision, picked))
-        return cls(networks, folder / "portrait.png", folder.name, picked)
+        return cls(networks, model_set, picked)
+
+    @property
+    def name(self) -> str:
+        """The model set's name."""
+        return self.model_set.name
 
     def generate(
         self, speech: str | Path, out: str | Path = ".", **options: Any
@@ -114,8 +100,8 @@ class Speech2Video:
 
     def still(self, reference: str | Path | None) -> Still:
         """Return the aligned face of ``reference``, or of the model's own portrait."""
-        picture = reference if reference is not None else self.portrait
-        return face.align_still(
+        picture = reference if reference is not None else self.model_set.portrait
+        return align_still(
             picture, self.networks["landmarks"].cpu(), self.config.height, self.config.width
         )
 
@@ -123,7 +109,7 @@ class Speech2Video:
         self,
         method: str = "speech2video",
         still: Still | None = None,
-        rate: int = audio.SAMPLE_RATE,
+        rate: int = SAMPLE_RATE,
     ) -> Stream:
         """Return a Stream that turns speech at ``rate`` Hz into ``method``'s frames while it is coming.
 
@@ -143,35 +129,35 @@ class Speech2Video:
 
         ``still`` is the aligned face that "sdfa" animates, turned as it is (by default the model's own);
         the other methods' heads are held as the face that the voice recalls was held on average, or,
-        by "speech2video", in ``pose (1, 2)`` (face.pose). To that method ``vectors``, mu (1, D_mu) and
+        by "speech2video", in ``pose (1, 2)`` (head_pose). To that method ``vectors``, mu (1, D_mu) and
         nu (1, D_nu), may be given in place of those that the voice recalls.
         """
-        return self._drawn(self._method(method, still, pose, vectors), speech, Tensor.cpu)
+        return self._rendered(self._method(method, still, pose, vectors), speech, Tensor.cpu)
 
-    def _drawn(
+    def _rendered(
         self, method: Method, speech: Tensor | Speech, finish: Callable[[Tensor], T]
     ) -> Iterator[T]:
         """Yield ``finish`` of every chunk of ``method``'s frames, drawn by as many threads as torch may use."""
 
-        def draw(heard: tuple[Tensor, Face]) -> T:
-            return finish(method.draw(*heard))
+        def render(heard: tuple[Tensor, Face]) -> T:
+            return finish(method.render(*heard))
 
         workers = torch.get_num_threads() if self.device.type == "cpu" else 1
-        return work_ahead(draw, self._heard(method, speech), workers)
+        return prefetch(render, self._encoded(method, speech), workers)
 
-    def _heard(self, method: Method, speech: Tensor | Speech) -> Iterator[tuple[Tensor, Face]]:
+    def _encoded(self, method: Method, speech: Tensor | Speech) -> Iterator[tuple[Tensor, Face]]:
         """Yield the codes of at most CHUNK frames at a time, and the face to draw them with."""
-        face, ear = method.recall(self._pieces(speech)), method.ear()
+        face, ear = method.retrieve(self._pieces(speech)), method.encoder()
         for piece in self._pieces(speech):
             codes = ear.feed(piece)
             if len(codes):
                 yield codes, face
-        for codes in ear.finish(audio.frame_count(len(speech), self.fps)).split(CHUNK):
+        for codes in ear.finish(frame_count(len(speech), self.fps)).split(CHUNK):
             yield codes, face
 
     def _pieces(self, speech: Tensor | Speech) -> Iterator[Tensor]:
         """Yield ``speech`` in pieces (1, T) of CHUNK frames on the model's device."""
-        for piece in speech.split(audio.sample_count(CHUNK, self.fps)):
+        for piece in speech.split(sample_count(CHUNK, self.fps)):
             yield piece[None].to(self.device)
 
     def _method(self, name: str, still: Still | None, *given: Any) -> Method:
@@ -190,9 +176,9 @@ class Speech2Video:
         watch: Watch | None,
     ) -> Generation:
         began = time.perf_counter()
-        n_frames = audio.frame_count(len(speech), self.fps)
+        n_frames = frame_count(len(speech), self.fps)
         marked = label and watch is None  # by the threads that draw, unless somebody looks before
-        chunks = self._drawn(
+        chunks = self._rendered(
             self._method(name, still), speech, lambda frames: to_pictures(frames, marked)
         )
         pictures = chain.from_iterable(chunks)
@@ -219,39 +205,15 @@ class Speech2Video:
         )
 
     @torch.inference_mode()
-    def recall(self, speech: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Return emotion mu (B, D_mu) and identity nu (B, D_nu) of a voice.
+    def encode(self, speech: Tensor) -> Voice:
+        """Return what the students make of the voice in ``speech (B, T)``, 16 kHz in [-1, 1]."""
+        to_context = partial(map, self.networks["cpc"].features)
+        return self.networks["students"].encode([speech.to(self.device)], to_context)
 
-        ``speech (B, T)`` and what CPC heard in it, ``context (B, L, D)``.
-        """
-        students = self.networks["students"]
-        return students.recollect(*students(speech if students.hears_speech else context))
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    """Return the networks of the model set in ``folder``, those of OPTIONAL if it has them."""
-    networks = {
-        key: checkpoint.load_network(folder / key, *types)
-        for key, types in NETWORKS.items()
-        if key not in OPTIONAL or (folder / key).is_dir()
-    }
-    if drawn := networks["composer"].config.motion:
-        _check_motion(networks.get("motion"), drawn, folder / "motion")
-    networks["students"].speaker = networks.get("speaker")
-    return networks
-
-
-def _check_motion(motion: Motion | None, drawn: int, folder: Path) -> None:
-    """Raise CheckpointError unless ``motion`` tells the ``drawn`` numbers, but for the lids, that nobody hears."""
-    if motion is None:
-        raise CheckpointError(
-            f"{folder} is missing, and the composer draws what it hears; fetch the whole repository."
-        )
-    if motion.config.motion not in (drawn, drawn - 1):
-        raise CheckpointError(
-            f"{folder} tells {motion.config.motion} numbers of motion, and the composer draws {drawn}: "
-            "they are of different model sets; fetch the whole repository."
-        )
+    @torch.inference_mode()
+    def retrieve(self, speech: Tensor) -> tuple[Tensor, Tensor]:
+        """Return emotion mu (B, D_mu) and identity nu (B, D_nu) retrieved for the voice in ``speech (B, T)``."""
+        return self.networks["students"].retrieve(self.encode(speech))
 
 
 def _watched(
@@ -259,39 +221,4 @@ def _watched(
 ) -> Iterator[np.ndarray]:
     for picture in pictures:
         watch(picture)
-        yield video.draw_label(picture) if label else picture
-
-
-def pick_device(name: str) -> torch.device:
-    """Return the torch device called ``name``; "auto" is CUDA, else Apple's MPS, else the CPU."""
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """Return the torch type called ``name``; "auto" is bfloat16 where ``device`` multiplies matrices of it.
-
-    A CPU that only converts to it is up to twenty times slower with it than with float32.
-    """
-    if name != "auto":
-        return getattr(torch, name)
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        fast = device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16"))
-    return torch.bfloat16 if fast else torch.float32
-
-
-def to_pictures(frames: Tensor, label: bool) -> list[np.ndarray]:
-    """Return ``frames (n, 3, H, W)`` in [-1, 1] as n pictures (H, W, 3) uint8, marked if ``label``."""
-    pictures = list(to_uint8(frames.cpu()))
-    return [video.draw_label(picture) for picture in pictures] if label else pictures
-
-
-def to_uint8(frames: Tensor) -> np.ndarray:
-    """Return ``frames (n, 3, H, W)`` in [-1, 1] as (n, H, W, 3) uint8 RGB."""
-    scaled = frames.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    return np.ascontiguousarray(scaled.permute(0, 2, 3, 1).numpy())
+        yield draw_label(picture) if label else picture

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from s2v_core import audio
-from s2v_core.audio import SAMPLE_RATE
+from s2v_core.media import audio
+from s2v_core.media.resample import Resampler
 from s2v_core.methods import CHUNK, Method
-from s2v_core.sound import Resampler
+from s2v_core.rates import SAMPLE_RATE, frame_count
 
-FIRST = SAMPLE_RATE // 10  # samples of a voice by which the face is recalled for the first time
+FIRST = SAMPLE_RATE // 10  # samples of a voice by which the face is retrieved for the first time
 SETTLED = 20 * SAMPLE_RATE  # and for the last time: the students hear no more of a voice
 
 
@@ -18,7 +18,7 @@ class Stream:
     """Frames as soon as they can be known, from speech that comes in pieces of any size.
 
     A frame is known 90 ms after its end, since the networks look that far ahead. Who is speaking,
-    and how they feel, is recalled by 0.1 s of a voice and again each time that twice as much has
+    and how they feel, is retrieved by 0.1 s of a voice and again each time that twice as much has
     been heard, up to 20 s: the face settles. From then on the frames are those of the same speech
     in a file, up to float rounding. A silent start is no voice; it shows the face of silence.
     """
@@ -29,12 +29,12 @@ class Stream:
         """``rate`` is that of the speech to come, in Hz."""
         self.fps = fps
         self._resampler = Resampler(rate, size=1)
-        self._method, self._ear, self._device = method, method.ear(), device
+        self._method, self._encoder, self._device = method, method.encoder(), device
         self.frames = 0  # known so far
         self._length = 0  # samples
         self._voice: list[Tensor] = []  # (1, n) each
-        self._due = FIRST  # samples of the voice at which the face is recalled again
-        self._face = method.recall([torch.zeros(1, SAMPLE_RATE, device=device)])
+        self._due = FIRST  # samples of the voice at which the face is retrieved again
+        self._face = method.retrieve([torch.zeros(1, SAMPLE_RATE, device=device)])
 
     @property
     def settled(self) -> bool:
@@ -48,36 +48,38 @@ class Stream:
         to (k + 1) / fps seconds. With ``newest`` only the last of them is drawn, so that a machine that
         was held up is not late ever after.
         """
-        codes = self._hear(self._resampler.push(speech))
-        return self._draw(codes[-1:] if newest else codes)
+        codes = self._encode(self._resampler.feed(speech))
+        return self._render(codes[-1:] if newest else codes)
 
     def finish(self) -> Tensor:
         """Return the last frames (n, 3, H, W) of all that the speech lasts; no more may be fed."""
-        codes = self._hear(self._resampler.finish())
-        rest = self._ear.finish(audio.frame_count(self._length, self.fps))
+        codes = self._encode(self._resampler.finish())
+        rest = self._encoder.finish(frame_count(self._length, self.fps))
         self.frames += len(rest)
-        return self._draw(torch.cat([codes, rest]))
+        return self._render(torch.cat([codes, rest]))
 
-    def _hear(self, speech: Tensor) -> Tensor:
+    def _encode(self, speech: Tensor) -> Tensor:
         """Return the codes (n, ...) of the frames that ``speech (T,)`` at 16 kHz makes known."""
         piece = speech[None].to(self._device)
         self._length += len(speech)
         if len(speech) and not self.settled and (self._voice or not audio.is_silent(speech)):
-            self._recall(piece)
-        codes = self._ear.feed(piece)
+            self._retrieve(piece)
+        codes = self._encoder.feed(piece)
         self.frames += len(codes)
         return codes
 
-    def _recall(self, piece: Tensor) -> None:
+    def _retrieve(self, piece: Tensor) -> None:
         """Keep ``piece (1, n)`` of the voice and recall the face by all of it, when that is due."""
         self._voice.append(piece)
         heard = sum(part.shape[1] for part in self._voice)
         if heard < self._due:
             return
-        self._face = self._method.recall(self._voice)
+        self._face = self._method.retrieve(self._voice)
         self._due = SETTLED + 1 if heard >= SETTLED else min(2 * heard, SETTLED)
         if self.settled:
             self._voice = []
 
-    def _draw(self, codes: Tensor) -> Tensor:
-        return torch.cat([self._method.draw(part, self._face) for part in codes.split(CHUNK)]).cpu()
+    def _render(self, codes: Tensor) -> Tensor:
+        return torch.cat(
+            [self._method.render(part, self._face) for part in codes.split(CHUNK)]
+        ).cpu()

@@ -1,4 +1,4 @@
-"""What several tests share: tones, ffmpeg for other formats, real clips, a look at gradients, a Hub."""
+"""What several tests share: tones, ffmpeg, the corpus, missing gradients, a stand-in for the Hub."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ import numpy as np
 import pytest
 import torch
 
+CORPORA = Path(__file__).parents[2] / "shared" / "corpora"
+
 
 @pytest.fixture(scope="session")
 def tone() -> Callable[..., np.ndarray]:
-    """A sine (n,), float64, of 440 Hz and amplitude 0.5 unless told otherwise."""
+    """A sine (n,), float64, of 440 Hz and amplitude 0.5 by default."""
 
     def make(seconds: float, rate: int = 16_000, hz: float = 440, peak: float = 0.5) -> np.ndarray:
         return peak * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)
@@ -42,7 +44,7 @@ def dominant_hz() -> Callable[..., float]:
 
 @pytest.fixture(scope="session")
 def ffmpeg() -> Callable[..., subprocess.CompletedProcess]:
-    """The bundled ffmpeg, run with the arguments given; its report comes back as bytes."""
+    """Run the bundled ffmpeg with these arguments; its output comes back as bytes."""
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess:
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-y", *map(str, arguments)]
@@ -53,12 +55,11 @@ def ffmpeg() -> Callable[..., subprocess.CompletedProcess]:
 
 @pytest.fixture(scope="session")
 def corpus() -> Path:
-    """The avatars corpus beside the checkout; S2V_CORPORA names another folder of corpora."""
-    beside = Path(__file__).parents[2] / "shared" / "corpora"
-    folder = Path(os.environ.get("S2V_CORPORA", beside)) / "avatars"
+    """The avatars corpus in the folder S2V_CORPORA; without it a test is skipped, and fails in CI."""
+    folder = Path(os.environ.get("S2V_CORPORA", CORPORA)) / "avatars"
     if not folder.is_dir():
-        miss = pytest.fail if os.environ.get("CI") else pytest.skip
-        miss(f"no corpus at {folder}: name the folder that holds avatars in S2V_CORPORA")
+        missing = pytest.fail if os.environ.get("CI") else pytest.skip
+        missing(f"no corpus at {folder}: name the folder that holds avatars/ in S2V_CORPORA")
     return folder
 
 
@@ -84,11 +85,14 @@ class HubStandIn:
     """The part of the Hugging Face Hub's HTTP API that uploads and downloads use, in memory."""
 
     url: str = ""
-    repos: dict[str, dict[str, bytes]] = field(default_factory=dict)  # "models/a/b": files
+    # "models/USER/NAME" or "spaces/USER/NAME" to files by name
+    repos: dict[str, dict[str, bytes]] = field(default_factory=dict)
     created: list[dict] = field(default_factory=list)
     variables: list[dict] = field(default_factory=list)
-    large: dict[str, bytes] = field(default_factory=dict)  # by sha256, as LFS keeps them
-    refuse: int = 0  # a status to answer everything with
+    # by sha256, as LFS stores them
+    large: dict[str, bytes] = field(default_factory=dict)
+    # an HTTP status that answers every request; 0 for none
+    refuse: int = 0
     commit: str = "0123456789abcdef0123456789abcdef01234567"
 
     def post(self, path: str, body: bytes) -> dict:
@@ -153,7 +157,7 @@ class HubStandIn:
 
 @pytest.fixture
 def hub_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStandIn]:
-    """A Hub of one's own on this machine; nothing is asked of the real one, nothing is cached."""
+    """A Hub on this machine: no request reaches the real one, and nothing is cached."""
     import huggingface_hub.constants as constants
 
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)

@@ -13,9 +13,9 @@ import soundfile
 import torch
 
 import s2v_core
-from s2v_core import audio, video
 from s2v_core.__main__ import main
 from s2v_core.errors import AudioError, FaceError, MicrophoneError
+from s2v_core.media import audio, microphone, video
 
 ROOT = Path(__file__).parents[1]
 
@@ -92,7 +92,7 @@ def test_generate_hands_its_options_on(model):
 
 def test_generate_labels_every_method_unless_told_otherwise(model):
     main(["generate", "a.wav", "--out", "videos"])
-    assert model.loaded_with == (Path("checkpoints/avatars"), "auto", "auto")
+    assert model.loaded_with == (None, "auto", "auto")
     assert model.calls[0]["label"] is True
     assert model.calls[0]["reference"] is None
     assert model.calls[0]["methods"] == s2v_core.METHODS
@@ -206,7 +206,7 @@ def test_a_wrong_command_names_what_is_wrong(model, capsys, command, reason):
 def test_record_writes_what_the_microphone_hears(tmp_path, monkeypatch, capsys, tone):
     speech = torch.from_numpy(tone(1.5)).float()
     asked = []
-    monkeypatch.setattr(audio, "record", lambda seconds: asked.append(seconds) or speech)
+    monkeypatch.setattr(microphone, "record", lambda seconds: asked.append(seconds) or speech)
     path = tmp_path / "me.wav"
     assert main(["record", "--seconds", "1.5", "--out", str(path)]) == 0
     assert asked == [1.5]
@@ -215,7 +215,7 @@ def test_record_writes_what_the_microphone_hears(tmp_path, monkeypatch, capsys, 
 
 
 def test_a_muted_microphone_is_told_and_nothing_is_written(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(audio, "record", lambda seconds: torch.zeros(80_000))
+    monkeypatch.setattr(microphone, "record", lambda seconds: torch.zeros(80_000))
     assert main(["record", "--out", str(tmp_path / "me.wav")]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("speech2video: the recording is sil")
     assert list(tmp_path.iterdir()) == []
@@ -225,7 +225,7 @@ def test_a_missing_microphone_is_told(tmp_path, monkeypatch, capsys):
     def record(seconds: float) -> torch.Tensor:
         raise MicrophoneError("connect a microphone")
 
-    monkeypatch.setattr(audio, "record", record)
+    monkeypatch.setattr(microphone, "record", record)
     assert main(["record", "--out", str(tmp_path / "me.wav")]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == "speech2video: connect a microphone"
 

@@ -1,77 +1,45 @@
-"""What the frozen networks see and hear in every clip, worked out once for stages 1 and 2.
+"""Extract the frozen networks' features of every clip, once for stages 1 and 2.
 
     python -m training.features --config training/configs/avatars/features.yaml --data data/avatars --run runs/avatars
 
 RUN/features/NAME.safetensors holds for each clip:
-speech.0 (T,) as recorded, speech.1.. augmented (training clips only); context.0.. (L, D), CPC.hear of each,
-emotion (N / 2, D_mu) of every second frame, identity (D_nu) of the first, map.0.. its pools, smallest first.
+speech.0 (T,) as recorded, speech.1.. augmented (training clips only); context.0.. (L, D), CPC.features of each;
+emotion (N / 2, D_mu) of every second frame; identity (D_nu) of the first; map.0.. its pools, smallest first.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from pydantic import NonNegativeInt, PositiveInt
+from safetensors.torch import save_file
 from tqdm import tqdm
 
-from s2v_core import checkpoint
-from s2v_core.cpc import CPC, CPCConfig
-from training import settings
-from training.augment import augment
-from training.data import Clips
-from training.teachers import VGG, SENet, SENetConfig, VGGConfig
+from s2v_core.settings import Settings
+from training.data.augment import augment
+from training.data.clips import Clips
+from training.data.features import FrozenNetworks
+from training.engine import config as settings
+from training.engine.fit import start
 
 
-@dataclass(frozen=True)
-class FeaturesSettings:
-    """How many augmented copies of each training clip are heard."""
+class FeaturesSettings(Settings):
+    """What is extracted of each clip."""
 
-    copies: int = 4
-    every: int = 2  # the emotion of every second frame: neighbours hardly differ
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """The frozen networks: CPC and both teachers."""
-
-    cpc: CPC
-    identity: VGG
-    emotion: SENet
-
-    @classmethod
-    def read(cls, run: Path) -> Frozen:
-        """Return those of ``run``."""
-        folder = run / "export"
-        return cls(
-            checkpoint.load_network(folder / "cpc", CPC, CPCConfig),
-            checkpoint.load_network(folder / "teacher_identity", VGG, VGGConfig),
-            checkpoint.load_network(folder / "teacher_emotion", SENet, SENetConfig),
-        )
-
-    def hear(self, speech: Tensor) -> Tensor:
-        """Return what the students and the composer hear (L, D) of ``speech (T,)``."""
-        return self.cpc.hear(speech[None])[0]
-
-    def see(self, frames: Tensor, every: int) -> dict[str, Tensor]:
-        """Return a clip's identity and maps (first frame) and emotion (``every`` so many frames)."""
-        first = frames[:1]
-        seen = {
-            "emotion": self.emotion.feature(frames[::every]),
-            "identity": self.identity.feature(first)[0],
-        }
-        return seen | {f"map.{i}": m[0] for i, m in enumerate(self.identity.maps(first))}
+    # Augmented copies of each training clip.
+    copies: NonNegativeInt = 4
+    # The emotion of every second frame: neighbours hardly differ.
+    every: PositiveInt = 2
+    seed: NonNegativeInt = 0
 
 
 @torch.inference_mode()
 def extract(clips: Clips, run: Path, config: FeaturesSettings) -> None:
     """Write the features of every clip that has none yet."""
-    frozen, folder = Frozen.read(run), run / "features"
+    frozen, folder = FrozenNetworks.read(run), run / "features"
     folder.mkdir(parents=True, exist_ok=True)
     for index, row in enumerate(tqdm(clips.rows, desc="features", unit="clip")):
         path = folder / f"{row.name}.safetensors"
@@ -83,16 +51,10 @@ def extract(clips: Clips, run: Path, config: FeaturesSettings) -> None:
         if row.split == "train":
             copies += [augment(speech, rng) for _ in range(config.copies)]
         tensors = {f"speech.{i}": copy for i, copy in enumerate(copies)}
-        tensors |= {f"context.{i}": frozen.hear(copy) for i, copy in enumerate(copies)}
-        tensors |= frozen.see(clips.frames(index), config.every)
+        tensors |= {f"context.{i}": frozen.encode(copy) for i, copy in enumerate(copies)}
+        tensors |= frozen.frame_features(clips.frames(index), config.every)
         save_file({k: v.half().contiguous() for k, v in tensors.items()}, path.with_suffix(".part"))
         path.with_suffix(".part").rename(path)
-
-
-def read(run: Path, clips: Clips) -> list[dict[str, Tensor]]:
-    """Return the features of ``clips`` as float32, in their order."""
-    paths = [run / "features" / f"{row.name}.safetensors" for row in clips.rows]
-    return [{k: v.float() for k, v in load_file(path).items()} for path in paths]
 
 
 def main(args: argparse.Namespace) -> None:
@@ -102,4 +64,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    settings.start(__doc__, main)
+    raise SystemExit(start(__doc__, main))

@@ -1,4 +1,4 @@
-"""The two teachers that see faces: VGG-16 (VGGFace) for identity, SENet-50 (FERPlus) for emotion.
+"""Train the two teachers, classifiers of faces: VGG-16 (VGGFace) for identity, SENet-50 (FERPlus) for emotion.
 
     python -m training.teachers --config training/configs/avatars/teachers.yaml --data data/avatars --run runs/avatars
 
@@ -9,7 +9,7 @@ networks of the same form, trained on the corpus's own labels.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -17,167 +17,21 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training import settings
-from training.augment import varied
-from training.corpora import EMOTIONS
-from training.data import Clips
-from training.loop import export, run
-from training.parallel import dice
-from training.rehearsal import rehearse
-from training.settings import Schedule
-from training.updates import accelerated, prepared
-
-VGG_BLOCKS = (2, 2, 3, 3, 3)  # convolutions before each of the five pools
-SENET_BLOCKS = (3, 4, 6, 3)
-
-
-@dataclass(frozen=True)
-class VGGConfig:
-    """VGG-16 of Parkhi et al. (2015); the defaults are the published VGGFace."""
-
-    channels: tuple[int, ...] = (64, 128, 256, 512, 512)
-    feature: int = 4096
-    classes: int = 2622
-    height: int = 224
-    width: int = 224
-    mean: tuple[float, ...] = (129.186279, 104.762382, 93.593964)  # RGB, 0 to 255
-    norm: bool = False  # batch norm after every convolution: the published one has none
+from s2v_core.settings import Settings
+from s2v_core.vocabulary import EMOTION_CODES
+from training.data.augment import varied
+from training.data.clips import Clips
+from training.data.shards import Row
+from training.engine import config as settings
+from training.engine.config import Schedule
+from training.engine.distributed import item_rngs
+from training.engine.fit import fit, seeded, start
+from training.engine.optim import prepared
+from training.networks.senet import SENet, SENetConfig
+from training.networks.vgg import VGG, VGGConfig
 
 
-class VGG(nn.Module):
-    """Identity teacher: fc7 features of a face, and the maps of its five pools for D_id."""
-
-    def __init__(self, config: VGGConfig) -> None:
-        super().__init__()
-        self.config = config
-        ends = (3, *config.channels)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(*_vgg_block(c_in, c_out, n, config.norm))
-            for c_in, c_out, n in zip(ends, config.channels, VGG_BLOCKS, strict=False)
-        )
-        flat = config.channels[-1] * (config.height // 32) * (config.width // 32)
-        self.fc6, self.fc7 = (
-            nn.Linear(flat, config.feature),
-            nn.Linear(config.feature, config.feature),
-        )
-        self.fc8 = nn.Linear(config.feature, config.classes)
-
-    def maps(self, frames: Tensor) -> list[Tensor]:
-        """Return pool5 to pool1, smallest first, of ``frames (B, 3, H, W)`` in [-1, 1] at their own size."""
-        x, pools = zero_mean(frames, self.config.mean), []
-        for block in self.blocks:
-            x = block(x)
-            pools.append(x)
-        return pools[::-1]
-
-    def feature(self, frames: Tensor) -> Tensor:
-        """Return nu* (B, feature), fc7 after its ReLU."""
-        x = self.maps(resized(frames, self.config.height, self.config.width))[0].flatten(1)
-        x = F.dropout(F.relu(self.fc6(x)), 0.5, self.training)
-        return F.relu(self.fc7(x))
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Return the identity logits (B, classes)."""
-        return self.fc8(F.dropout(self.feature(frames), 0.5, self.training))
-
-
-def _vgg_block(c_in: int, c_out: int, n: int, norm: bool) -> list[nn.Module]:
-    layers: list[nn.Module] = []
-    for i in range(n):
-        layers.append(nn.Conv2d(c_in if i == 0 else c_out, c_out, 3, 1, 1))
-        layers += [nn.BatchNorm2d(c_out)] if norm else []
-        layers.append(nn.ReLU())
-    return [*layers, nn.MaxPool2d(2)]
-
-
-@dataclass(frozen=True)
-class SENetConfig:
-    """SENet-50 as Albanie's FERPlus export; the defaults are the published sizes."""
-
-    stem: int = 64  # the stages' outputs are 4, 8, 16 and 32 times as wide: 2,048 features
-    classes: int = 8
-    height: int = 224
-    width: int = 224
-    mean: tuple[float, ...] = (131.0912, 103.8827, 91.4953)
-
-    @property
-    def feature(self) -> int:
-        """Size of mu*."""
-        return 32 * self.stem
-
-
-class SEBottleneck(nn.Module):
-    """A bottleneck whose channels are weighed by squeeze and excitation; stride in its first 1x1."""
-
-    def __init__(self, c_in: int, c_mid: int, stride: int) -> None:
-        super().__init__()
-        c_out = 4 * c_mid
-        self.reduce = nn.Sequential(
-            nn.Conv2d(c_in, c_mid, 1, stride, bias=False), nn.BatchNorm2d(c_mid)
-        )
-        self.middle = nn.Sequential(
-            nn.Conv2d(c_mid, c_mid, 3, 1, 1, bias=False), nn.BatchNorm2d(c_mid)
-        )
-        self.increase = nn.Sequential(nn.Conv2d(c_mid, c_out, 1, bias=False), nn.BatchNorm2d(c_out))
-        self.down, self.up = nn.Conv2d(c_out, c_out // 16, 1), nn.Conv2d(c_out // 16, c_out, 1)
-        self.project = nn.Identity()
-        if stride != 1 or c_in != c_out:
-            self.project = nn.Sequential(
-                nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out)
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (B, 4 c_mid, h / stride, w / stride)."""
-        y = self.increase(F.relu(self.middle(F.relu(self.reduce(x)))))
-        gate = torch.sigmoid(self.up(F.relu(self.down(y.mean((2, 3), keepdim=True)))))
-        return F.relu(gate * y + self.project(x))
-
-
-class SENet(nn.Module):
-    """Emotion teacher: pool5 features of a face."""
-
-    def __init__(self, config: SENetConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, config.stem, 7, 2, 3, bias=False),
-            nn.BatchNorm2d(config.stem),
-            nn.ReLU(),
-            nn.MaxPool2d(3, 2, ceil_mode=True),
-        )
-        blocks, c_in = [], config.stem
-        for stage, n in enumerate(SENET_BLOCKS):
-            c_mid = config.stem * 2**stage
-            for i in range(n):
-                blocks.append(SEBottleneck(c_in, c_mid, stride=2 if stage and i == 0 else 1))
-                c_in = 4 * c_mid
-        self.blocks = nn.Sequential(*blocks)
-        self.classifier = nn.Linear(c_in, config.classes)
-
-    def feature(self, frames: Tensor) -> Tensor:
-        """Return the emotion feature (B, 32 stem) of ``frames (B, 3, H, W)`` in [-1, 1]."""
-        x = resized(frames, self.config.height, self.config.width)
-        return self.blocks(self.stem(zero_mean(x, self.config.mean))).mean((2, 3))
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Return the emotion logits (B, classes)."""
-        return self.classifier(F.dropout(self.feature(frames), 0.3, self.training))
-
-
-def zero_mean(frames: Tensor, mean: tuple[float, ...]) -> Tensor:
-    """Return ``frames (B, 3, H, W)`` from [-1, 1] as 0 to 255 less the teacher's channel means."""
-    return (frames + 1) * 127.5 - torch.tensor(mean, device=frames.device).view(3, 1, 1)
-
-
-def resized(frames: Tensor, height: int, width: int) -> Tensor:
-    """Return ``frames (B, 3, H, W)`` at the size a teacher was trained on."""
-    if frames.shape[-2:] == (height, width):
-        return frames
-    return F.interpolate(frames, (height, width), mode="bilinear", antialias=True)
-
-
-@dataclass(frozen=True)
-class TeachersSettings:
+class TeachersSettings(Settings):
     """Both teachers' settings."""
 
     identity: VGGConfig
@@ -187,7 +41,7 @@ class TeachersSettings:
 
 
 class TeacherTrainer:
-    """Trains one teacher to name a label of every frame, all labels drawn equally often.
+    """Trains one classifier of frames, all labels drawn equally often.
 
     ``soft`` is the share of frames that are blurred, as generated ones may be.
     """
@@ -211,7 +65,7 @@ class TeacherTrainer:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return frames (B, 3, H, W) and labels (B,)."""
-        items = [self._item(rng) for rng in dice(self.accelerator, self.schedule, step)]
+        items = [self._item(rng) for rng in item_rngs(self.accelerator, self.schedule, step)]
         frames, labels = zip(*items, strict=True)
         return torch.stack(frames), torch.tensor(labels)
 
@@ -238,47 +92,35 @@ class TeacherTrainer:
 
 @torch.inference_mode()
 def clip_accuracy(network: nn.Module, labels: list[int], clips: Clips) -> float:
-    """Return the share of ``clips`` whose middle frame the teacher names rightly."""
+    """Return the share of ``clips`` whose middle frame is classified correctly."""
     network.cpu().eval()
     middle = torch.stack([clips.frames(i, row.frames // 2) for i, row in enumerate(clips.rows)])
-    guesses = torch.cat([network(chunk).argmax(1) for chunk in middle.split(32)])
-    return (guesses == torch.tensor(labels)).float().mean().item()
+    predicted = torch.cat([network(chunk).argmax(1) for chunk in middle.split(32)])
+    return (predicted == torch.tensor(labels)).float().mean().item()
 
 
 def main(args: argparse.Namespace) -> None:
     """Train both teachers and export them."""
     config = settings.read(args.config, TeachersSettings, args.overrides)
     train, val = Clips.read(args.data, "train"), Clips.read(args.data, "val")
-    for name, model, schedule, label in (
-        (
-            "identity",
-            VGG(config.identity),
-            config.identity_schedule,
-            lambda r: train.actors.index(r.actor),
-        ),
-        (
-            "emotion",
-            SENet(config.emotion),
-            config.emotion_schedule,
-            lambda r: EMOTIONS.index(r.emotion),
-        ),
-    ):
-        torch.manual_seed(schedule.seed)
-        accelerator = accelerated(schedule)
-        trainer = TeacherTrainer(
-            model, [label(r) for r in train.rows], train, schedule, accelerator
-        )
-        if args.dry_run:
-            rehearse(trainer, accelerator, f"teacher_{name}")
-            continue
-        run(trainer, accelerator, args.run / f"teacher_{name}")
-        network = trainer.updates.learnt
-        export(accelerator, args.run / "export" / f"teacher_{name}", network, network.config)
-        accuracy = clip_accuracy(network, [label(r) for r in val.rows], val)
-        accelerator.print(
-            f"{name} teacher: {accuracy:.1%} of the validation clips' middle frames named rightly"
-        )
+    labels: dict[str, Callable[[Row], int]] = {
+        "identity": lambda row: train.actors.index(row.actor),
+        "emotion": lambda row: EMOTION_CODES.index(row.emotion),
+    }
+    networks = {"identity": VGG(config.identity), "emotion": SENet(config.emotion)}
+    schedules = {"identity": config.identity_schedule, "emotion": config.emotion_schedule}
+    for kind, network in networks.items():
+        accelerator = seeded(schedules[kind])
+        classes = [labels[kind](row) for row in train.rows]
+        trainer = TeacherTrainer(network, classes, train, schedules[kind], accelerator)
+        if fit(trainer, args, f"teacher_{kind}"):
+            wanted = [labels[kind](row) for row in val.rows]
+            accuracy = clip_accuracy(trainer.updates.learnt, wanted, val)
+            accelerator.print(
+                f"{kind} teacher: {accuracy:.1%} of the validation clips' middle frames are classified"
+                " correctly"
+            )
 
 
 if __name__ == "__main__":
-    settings.start(__doc__, main)
+    raise SystemExit(start(__doc__, main))

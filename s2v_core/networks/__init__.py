@@ -1,1 +1,1 @@
-"""The networks of the model sets, one a module."""
+"""Every network that generation needs, each with its frozen config."""

@@ -15,9 +15,10 @@ import torch
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import s2v_core
-from demo import page, parts
-from s2v_core import video
+from demo import page, widgets
 from s2v_core.engine import Generation, Speech2Video
+from s2v_core.media import video
+from s2v_core.models.model_set import ModelSet
 
 FPS, FRAMES = 25, 4
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
@@ -31,7 +32,8 @@ class FakeModel:
     name: str = "fake"
     device: str = "cpu"
     fps: int = FPS
-    portrait: Path = Path("nowhere/portrait.png")  # beside it nothing: no speakers, no SyncNet
+    # An empty set: no speakers, no SyncNet.
+    model_set: ModelSet = ModelSet(Path("nowhere"))  # noqa: RUF009  it is frozen
     asked: list[tuple] = field(default_factory=list)
 
     def generate_each(
@@ -76,7 +78,7 @@ def sound(tmp_path: Path) -> Callable[..., str]:
 
 
 class Bar:
-    """A progress bar that remembers what it was told."""
+    """A progress bar that keeps what it was given."""
 
     def __init__(self) -> None:
         self.seen: list[tuple] = []
@@ -93,7 +95,7 @@ def bar() -> Bar:
 @pytest.fixture(scope="session")
 def speech() -> Path:
     """The shortest of the page's own examples: real speech."""
-    return min(parts.EXAMPLES.glob("*.wav"), key=lambda file: file.stat().st_size)
+    return min(widgets.EXAMPLES.glob("*.wav"), key=lambda file: file.stat().st_size)
 
 
 @pytest.fixture(scope="session")
@@ -134,7 +136,7 @@ def server(
 
 @pytest.fixture(scope="module")
 def browser(server: str, speech: Path) -> Iterator[Browser]:
-    """A Chromium whose microphone hears the example over and over."""
+    """A Chromium whose microphone plays the example over and over."""
     chromium = shutil.which("chromium")
     if not chromium:
         missing = pytest.fail if os.environ.get("CI") else pytest.skip

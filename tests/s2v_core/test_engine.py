@@ -11,12 +11,16 @@ import pytest
 import torch
 
 import s2v_core
-from s2v_core import audio, checkpoint, video
-from s2v_core.blink import lids
-from s2v_core.engine import Speech2Video, pick_precision, to_uint8
+from s2v_core.engine import Speech2Video
 from s2v_core.errors import AudioError, CheckpointError, FaceError
+from s2v_core.face.blink import lids
+from s2v_core.media import audio, video
+from s2v_core.media.pixels import to_uint8
 from s2v_core.methods import CHUNK
-from s2v_core.motion import Motion, MotionConfig
+from s2v_core.models import checkpoint
+from s2v_core.models.device import pick_precision
+from s2v_core.networks.motion_student import MotionConfig, MotionStudent
+from s2v_core.rates import SAMPLE_RATE, frame_count
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "demo" / "examples"
@@ -35,7 +39,7 @@ def whole(model: Speech2Video, method: str, waveform: torch.Tensor) -> torch.Ten
 @pytest.mark.parametrize("method", s2v_core.METHODS)
 def test_a_frame_for_every_moment_of_the_speech(model, waveform, method) -> None:
     frames = whole(model, method, waveform)
-    assert frames.shape == (audio.frame_count(len(waveform), model.fps), 3, 128, 96)
+    assert frames.shape == (frame_count(len(waveform), model.fps), 3, 128, 96)
     assert frames.abs().max() <= 1
 
 
@@ -45,11 +49,10 @@ def test_chunks_are_what_the_networks_give_of_the_whole(model, waveform) -> None
     assert len(chunked) > 2 * CHUNK
     composer, students = model.networks["composer"], model.networks["students"]
     with torch.inference_mode():
-        context = model.networks["cpc"].hear(speech)
-        mu, nu = model.recall(speech, context)
+        mu, nu = model.retrieve(speech)
         motion = model.networks["motion"]
-        steps = motion.hear(model.networks["cpc"], speech)
-        moves = motion.tell(motion.padded(steps, len(chunked)))
+        steps = motion.features(model.networks["cpc"], speech)
+        moves = motion.predict(motion.padded(steps, len(chunked)))
         moves = torch.cat([moves, lids(0, len(chunked), model.fps)[None]], dim=2)
         frames, _ = composer(moves, mu, nu, students.rest(nu))
     torch.testing.assert_close(chunked, frames[0], atol=1e-4, rtol=0)
@@ -65,7 +68,7 @@ def test_a_file_in_pieces_is_the_waveform(model, waveform, method) -> None:
 @pytest.mark.parametrize("method", s2v_core.METHODS)
 def test_the_mouth_moves_with_speech_and_rests_in_silence(model, waveform, method) -> None:
     """A second of near silence on each side of the speech: the mouth must move less there."""
-    hush = 1e-4 * torch.randn(audio.SAMPLE_RATE, generator=torch.Generator().manual_seed(0))
+    hush = 1e-4 * torch.randn(SAMPLE_RATE, generator=torch.Generator().manual_seed(0))
     frames = whole(model, method, torch.cat([hush, waveform, hush]))
     mouth = frames[:, :, 78:112, 28:68]  # rows and columns of the crop around the lips
     change = mouth.diff(dim=0).abs().mean((1, 2, 3))
@@ -142,11 +145,13 @@ def test_uint8_is_exact_at_the_ends_and_the_middle() -> None:
 MEMORY = """
 import resource, sys
 import torch
-from s2v_core import audio
-from s2v_core.composer import Composer, ComposerConfig
-from s2v_core.cpc import CPC, CPCConfig
+from pathlib import Path
 from s2v_core.engine import Speech2Video
-from s2v_core.students import Students, StudentsConfig
+from s2v_core.media import audio
+from s2v_core.models.model_set import ModelSet
+from s2v_core.networks.composer import Composer, ComposerConfig
+from s2v_core.networks.cpc import CPC, CPCConfig
+from s2v_core.networks.students import Students, StudentsConfig
 
 channels = (4,) * 5
 networks = {
@@ -155,7 +160,7 @@ networks = {
     "composer": Composer(ComposerConfig(context=8, mu=8, nu=8, channels=channels, identity=channels)),
 }
 networks = {name: network.eval() for name, network in networks.items()}
-model = Speech2Video(networks, None, "tiny", torch.device("cpu"))
+model = Speech2Video(networks, ModelSet(Path("tiny")), torch.device("cpu"))
 for path in sys.argv[1:]:
     with audio.opened(path) as speech:
         frames = sum(map(len, model.frames("speech2video", speech)))
@@ -167,8 +172,8 @@ def test_memory_does_not_grow_with_the_speech(tmp_path, waveform) -> None:
     """Small networks, since what could grow is what lies between them. Kept frames would be 220 MB."""
     seconds = {"short": 10, "long": 60}
     for name, length in seconds.items():
-        repeats = -(-length * audio.SAMPLE_RATE // len(waveform))
-        audio.save(tmp_path / f"{name}.wav", waveform.repeat(repeats)[: length * audio.SAMPLE_RATE])
+        repeats = -(-length * SAMPLE_RATE // len(waveform))
+        audio.save(tmp_path / f"{name}.wav", waveform.repeat(repeats)[: length * SAMPLE_RATE])
     command = [sys.executable, "-c", MEMORY, *(str(tmp_path / f"{name}.wav") for name in seconds)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     (n_short, short), (n_long, long) = (map(int, line.split()) for line in done.stdout.splitlines())
@@ -177,10 +182,10 @@ def test_memory_does_not_grow_with_the_speech(tmp_path, waveform) -> None:
 
 
 def test_a_head_is_held_as_it_is_told(model, waveform) -> None:
-    """The recalled face's own rest gives the default video; another pose another one."""
+    """The retrieved face's own rest gives the default video; another pose another one."""
     with torch.inference_mode():
         students = model.networks["students"]
-        _, nu = students.recollect(*students(waveform[None]))
+        _, nu = model.retrieve(waveform[None])
         rest = students.rest(nu)
     free, held, turned = (
         torch.cat(list(model.frames("speech2video", waveform, pose=pose)))
@@ -193,7 +198,7 @@ def test_a_head_is_held_as_it_is_told(model, waveform) -> None:
 @pytest.mark.parametrize("method", s2v_core.METHODS)
 def test_frames_in_bfloat16_look_like_those_in_float32(model, waveform, method) -> None:
     half = s2v_core.load(ROOT / "checkpoints" / "avatars", "cpu", "bfloat16")
-    short = waveform[: audio.SAMPLE_RATE // 2]
+    short = waveform[: SAMPLE_RATE // 2]
     difference = whole(half, method, short) - whole(model, method, short)
     assert 0 < difference.square().mean() < 4e-5  # 50 dB
 
@@ -212,8 +217,8 @@ def test_a_set_whose_composer_draws_motion_needs_the_network_that_hears_it(tmp_p
     with pytest.raises(CheckpointError, match="motion is missing"):
         s2v_core.load(tmp_path, "cpu")
     config = MotionConfig(latents=192, motion=3)
-    checkpoint.save_network(tmp_path / "motion", Motion(config), config)
-    with pytest.raises(CheckpointError, match="tells 3 numbers of motion"):
+    checkpoint.save_network(tmp_path / "motion", MotionStudent(config), config)
+    with pytest.raises(CheckpointError, match="predicts 3 numbers of motion"):
         s2v_core.load(tmp_path, "cpu")
 
 
@@ -223,6 +228,6 @@ def test_a_set_without_a_recogniser_of_speakers_goes_by_nu_alone(tmp_path, model
         if folder.is_dir() and folder.name != "speaker":
             (tmp_path / folder.name).symlink_to(folder)
     alone = s2v_core.load(tmp_path, "cpu", "float32").networks["students"]
-    students = model.networks["students"]
-    _, nu = students(waveform[None])
-    assert torch.equal(alone(waveform[None])[1], nu[:, : students.config.nu])
+    voice = model.encode(waveform[None])
+    assert voice.speaker is not None and alone(waveform[None]).speaker is None
+    assert torch.equal(alone(waveform[None]).nu, voice.nu)

@@ -1,22 +1,23 @@
-"""The ears against what training cuts out of whole clips; the recalled faces against the networks."""
+"""The ears against what training cuts out of whole clips; the retrieved faces against the networks."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from s2v_core import audio, face
-from s2v_core.blink import lids
-from s2v_core.composer import Composer, ComposerConfig
-from s2v_core.cpc import CPC, CPCConfig, context_windows
-from s2v_core.methods import Animating, Composing, Ear, MotionEar, Noise
-from s2v_core.sdfa import speech_windows
-from s2v_core.students import Students, StudentsConfig
-from s2v_core.voice import LONGEST
+from s2v_core.face.blink import lids
+from s2v_core.face.motion import MOTION, SPOKEN
+from s2v_core.media import audio
+from s2v_core.methods import Animating, Composing
+from s2v_core.networks.composer import Composer, ComposerConfig
+from s2v_core.networks.cpc import CPC, CPCConfig, context_windows
+from s2v_core.networks.sdfa import speech_windows
+from s2v_core.networks.students import Students, StudentsConfig
+from s2v_core.networks.voice_encoder import LONGEST
+from s2v_core.streaming.encoders import FrameEncoder, MotionEncoder, Noise
 
 SPEECH = Path(__file__).parents[2] / "demo" / "examples" / "sad_woman_german.wav"
 SIZES = [[20_000], [640] * 31 + [160], [1] * 50 + [7000, 12_950], [4800, 15_200], [10_240, 9_760]]
@@ -27,20 +28,20 @@ def speech() -> torch.Tensor:
     return audio.load(SPEECH)[None, :20_000]  # 31.25 frames
 
 
-def codes_of(ear: Ear, pieces: list[torch.Tensor], n_frames: int) -> torch.Tensor:
+def codes_of(ear: FrameEncoder, pieces: list[torch.Tensor], n_frames: int) -> torch.Tensor:
     return torch.cat([*map(ear.feed, pieces), ear.finish(n_frames)])
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("drawn", [face.HEARD, face.MOTION])
+@pytest.mark.parametrize("drawn", [SPOKEN, MOTION])
 @torch.inference_mode()
 def test_the_motion_that_is_heard_in_pieces_is_that_of_the_whole_clip(model, speech, sizes, drawn):
     motion, cpc = model.networks["motion"], model.networks["cpc"]
-    codes = codes_of(MotionEar(motion, cpc, drawn), speech.split(sizes, dim=1), 31)
-    whole = motion.tell(motion.padded(motion.hear(cpc, speech), 31))[0]
+    codes = codes_of(MotionEncoder(motion, cpc, drawn), speech.split(sizes, dim=1), 31)
+    whole = motion.predict(motion.padded(motion.features(cpc, speech), 31))[0]
     assert codes.shape == (31, drawn)
-    torch.testing.assert_close(codes[:, : face.HEARD], whole, atol=1e-4, rtol=0)
-    assert torch.equal(codes[:, face.HEARD :], lids(0, 31, 25)[:, : drawn - face.HEARD])
+    torch.testing.assert_close(codes[:, :SPOKEN], whole, atol=1e-4, rtol=0)
+    assert torch.equal(codes[:, SPOKEN:], lids(0, 31, 25)[:, : drawn - SPOKEN])
 
 
 @pytest.mark.parametrize("sizes", SIZES)
@@ -49,15 +50,15 @@ def test_the_papers_ear_hears_what_the_whole_clip_would_give(model, speech, size
     """Without S_mot the composer listens itself."""
     cpc, config = model.networks["cpc"], ComposerConfig(look=8)
     networks = {"cpc": cpc, "students": None, "composer": SimpleNamespace(config=config)}
-    codes = codes_of(Composing(networks).ear(), speech.split(sizes, dim=1), 31)
-    whole = context_windows(cpc.hear(speech), 31, config.look, config.fps)[0]
+    codes = codes_of(Composing(networks).encoder(), speech.split(sizes, dim=1), 31)
+    whole = context_windows(cpc.features(speech), 31, config.look, config.fps)[0]
     torch.testing.assert_close(codes, whole, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("sizes", SIZES)
 @torch.inference_mode()
 def test_sdfas_ear_hears_what_the_whole_clip_would_give(model, speech, sizes):
-    ear, sdfa = Animating(model.networks, None).ear(), model.networks["s2f_sdfa"]
+    ear, sdfa = Animating(model.networks, None).encoder(), model.networks["s2f_sdfa"]
     codes = codes_of(ear, speech.split(sizes, dim=1), 31)
     heard, _ = sdfa.speech(speech_windows(speech, 31, model.fps))
     torch.testing.assert_close(codes[:, : sdfa.config.speech], heard[0], atol=1e-4, rtol=0)
@@ -77,8 +78,8 @@ def test_noise_does_not_depend_on_how_much_is_taken_at_a_time(model):
 def test_the_face_is_recalled_by_the_first_twenty_seconds(model, speech):
     long = speech.repeat(1, 18)  # 22.5 s
     assert long.shape[1] > LONGEST
-    mu, *joined = Composing(model.networks).recall(iter(long.split(9_999, dim=1)))
-    expected_mu, nu = model.recall(long, torch.empty(0))
+    mu, *joined = Composing(model.networks).retrieve(iter(long.split(9_999, dim=1)))
+    expected_mu, nu = model.retrieve(long)
     torch.testing.assert_close(mu, expected_mu)
     composer = model.networks["composer"]
     pose = model.networks["students"].rest(nu)
@@ -93,13 +94,13 @@ def test_students_of_the_context_hear_all_of_it(form, omega, speech):
     """The paper's own form: omega is c_T, so the face is known only when all has been heard."""
     torch.manual_seed(0)
     cpc = CPC(CPCConfig(channels=(4,) * 5, context=6)).eval()
-    students = Students(StudentsConfig(omega, 8, mu=5, nu=7, summary=form)).eval()
+    students = Students(StudentsConfig(omega=omega, hidden=8, mu=5, nu=7, summary=form)).eval()
     composer = Composer(
-        replace(ComposerConfig(), context=6, mu=5, nu=7, channels=(4,) * 5, identity=(3,) * 5)
+        ComposerConfig(context=6, mu=5, nu=7, channels=(4,) * 5, identity=(3,) * 5)
     ).eval()
     method = Composing({"cpc": cpc, "students": students, "composer": composer})
-    mu, *joined = method.recall(speech.split(3_000, dim=1))
-    expected_mu, nu = students(cpc.hear(speech))
+    mu, *joined = method.retrieve(speech.split(3_000, dim=1))
+    expected_mu, nu, _ = students(cpc.features(speech))
     torch.testing.assert_close(mu, expected_mu)
     maps = composer.identity(nu, nu[:, :0])
     torch.testing.assert_close(joined, composer.decoder.join(maps))

@@ -10,21 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import s2v_core
-from s2v_core import audio, stream
+from s2v_core import stream
+from s2v_core.media import audio
+from s2v_core.rates import frame_count
 from s2v_core.stream import Stream
-from s2v_core.windows import Sliding
+from s2v_core.streaming.sliding import Sliding
 
 SPEECH = Path(__file__).parents[2] / "demo" / "examples" / "calm_man_english.wav"
 
 
-class FakeEar:
+class FakeEncoder:
     """Hears the samples of a frame and of the one after it, and no more."""
 
     def __init__(self) -> None:
         self.windows, self.frames = Sliding(1280, 640), 0
 
     def feed(self, speech: torch.Tensor) -> torch.Tensor:
-        codes = self.windows.push(speech)[0]
+        codes = self.windows.feed(speech)[0]
         self.frames += len(codes)
         return codes
 
@@ -33,19 +35,19 @@ class FakeEar:
 
 
 class FakeMethod:
-    """Draws the mean of what a frame hears, beside the length of the voice that was recalled."""
+    """Draws the mean of what a frame hears, beside the length of the voice that was retrieved."""
 
     def __init__(self) -> None:
-        self.recalled: list[int] = []
+        self.retrieved: list[int] = []
 
-    def recall(self, pieces: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        self.recalled.append(sum(piece.shape[1] for piece in pieces))
-        return (torch.tensor(float(self.recalled[-1])),)
+    def retrieve(self, pieces: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        self.retrieved.append(sum(piece.shape[1] for piece in pieces))
+        return (torch.tensor(float(self.retrieved[-1])),)
 
-    def ear(self) -> FakeEar:
-        return FakeEar()
+    def encoder(self) -> FakeEncoder:
+        return FakeEncoder()
 
-    def draw(self, codes: torch.Tensor, face: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    def render(self, codes: torch.Tensor, face: tuple[torch.Tensor, ...]) -> torch.Tensor:
         return torch.stack([codes.mean(1), face[0].expand(len(codes))], dim=1)
 
 
@@ -63,7 +65,7 @@ def live(stream: Stream, pieces: list[torch.Tensor]) -> list[torch.Tensor]:
 def test_every_frame_comes_once_and_in_order(sizes):
     speech = torch.arange(float(sum(sizes))) / 1e5
     shown = torch.cat(live(fake_stream()[0], speech.split(sizes)))[:, 0]
-    n_frames = audio.frame_count(len(speech), 25)
+    n_frames = frame_count(len(speech), 25)
     silence = torch.zeros(1280)
     whole = torch.cat([speech, silence]).unfold(0, 1280, 640)[:n_frames].mean(1)
     torch.testing.assert_close(shown, whole)
@@ -84,10 +86,10 @@ def test_the_face_is_recalled_less_and_less_often_and_then_never():
     ours, method = fake_stream()
     for piece in (0.1 * torch.randn(22 * 16_000)).split(800):
         ours.feed(piece)
-        assert ours.settled == (method.recalled[-1] == 320_000)
-    silence, *recalled = method.recalled
+        assert ours.settled == (method.retrieved[-1] == 320_000)
+    silence, *retrieved = method.retrieved
     assert silence == 16_000
-    assert recalled == [1_600 * n for n in (1, 2, 4, 8, 16, 32, 64, 128, 200)]
+    assert retrieved == [1_600 * n for n in (1, 2, 4, 8, 16, 32, 64, 128, 200)]
 
 
 def test_a_piece_is_shown_with_the_face_that_it_recalls():
@@ -109,9 +111,9 @@ def test_a_silent_start_is_no_voice():
     ours, method = fake_stream()
     for piece in [torch.full((16_000,), 0.2), torch.zeros(50_000), 0.1 * torch.randn(1_600)]:
         ours.feed(piece)
-    assert method.recalled == [16_000, 1_600]  # of silence, and of the voice alone
+    assert method.retrieved == [16_000, 1_600]  # of silence, and of the voice alone
     ours.feed(torch.zeros(1_600))  # a pause, though, belongs to the voice
-    assert method.recalled == [16_000, 1_600, 3_200]
+    assert method.retrieved == [16_000, 1_600, 3_200]
 
 
 @pytest.mark.parametrize("method", s2v_core.METHODS)
@@ -121,10 +123,10 @@ def test_once_settled_the_frames_are_those_of_a_file(model, method, monkeypatch)
     ours = model.stream(method)
     parts = live(ours, speech.split(1_000))
     assert ours.settled
-    # A file's face is recalled by all of it: here by what the stream has settled by.
+    # A file's face is retrieved by all of it: here by what the stream has settled by.
     performer = model._method(method, None)
     monkeypatch.setattr(
-        performer, "recall", lambda pieces, r=performer.recall: r([speech[None, :8_000]])
+        performer, "retrieve", lambda pieces, r=performer.retrieve: r([speech[None, :8_000]])
     )
     monkeypatch.setattr(model, "_method", lambda *_: performer)
     whole, frames = torch.cat(list(model.frames(method, speech))), torch.cat(parts)
@@ -136,7 +138,7 @@ def test_once_settled_the_frames_are_those_of_a_file(model, method, monkeypatch)
 
 @pytest.mark.parametrize(("method", "late"), [("speech2video", 90), ("sdfa", 80), ("s2f_sdfa", 80)])
 def test_a_frame_is_known_a_tenth_of_a_second_after_its_end(model, method, late):
-    ear, frames = model._method(method, None).ear(), 0
+    ear, frames = model._method(method, None).encoder(), 0
     for k, piece in enumerate(torch.randn(1, 8_000).split(160, dim=1), start=1):  # 10 ms each
         frames += len(ear.feed(piece))
         assert frames == max(0, 10 * k - late) // 40

@@ -12,11 +12,11 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from s2v_core import face
-from training import shards
-from training.data import Clips
-from training.loop import run
-from training.shards import Row
+from s2v_core.face.align import TEMPLATE
+from training.data import shards
+from training.data.clips import Clips
+from training.data.shards import Row
+from training.engine.loop import run
 
 HEIGHT, WIDTH = 64, 32
 LENGTHS = {"a1": 20, "a2": 23, "b1": 31, "b2": 26}  # frames of each clip
@@ -51,7 +51,7 @@ def prepared_corpus(tmp_path_factory: pytest.TempPathFactory, store: Callable) -
         frames = np.tile(np.arange(n, dtype=np.uint8)[:, None, None, None], (1, HEIGHT, WIDTH, 3))
         frames[:, 0, 0] = 200 + place
         speech = rng.normal(0, 3000, (n, 640)).astype(np.int16)
-        straight = np.vstack([face.TEMPLATE, rng.uniform(20, 60, (8, 2))])
+        straight = np.vstack([TEMPLATE, rng.uniform(20, 60, (8, 2))])
         points = (straight + rng.normal(0, 2, (n, 13, 2))).astype(np.float32)
         emotion = "NEU" if name[1] == "1" else "HAP"
         row = Row(name, name[0], "Female", "A01", emotion, SPLITS[name], n)
@@ -109,7 +109,9 @@ def resumed(tmp_path: Path) -> Callable[..., tuple]:
         torch.manual_seed(0)
         with pytest.raises(KilledError):
             start(make, "killed", killed_at)
-        torch.manual_seed(1234)  # another process, with other weights and dice before it resumes
+        torch.manual_seed(
+            1234
+        )  # another process, with another rng and other weights before it resumes
         return straight, start(make, "killed")
 
     return both

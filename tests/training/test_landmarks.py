@@ -5,11 +5,12 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from s2v_core import face
-from s2v_core.face import LandmarkConfig
-from training import corpora, landmarks
-from training.landmarks import SIDE, LandmarksSettings, LandmarkTrainer, collect, mirrored, vary
-from training.settings import Schedule
+from s2v_core.face.landmarks import PATCH, LandmarkConfig, locate, patch_transform
+from s2v_core.face.points import POINTS
+from training import landmarks
+from training.data import corpora
+from training.engine.config import Schedule
+from training.landmarks import SIDE, LandmarksSettings, LandmarkTrainer, collect, mirror, vary
 
 RNG = np.random.default_rng
 
@@ -45,20 +46,20 @@ def test_points_move_with_the_picture(seed, monkeypatch):
 
 def test_mirroring_exchanges_left_and_right():
     places = {33: 0, 36: 1, 39: 2, 42: 3, 45: 4, 48: 5, 54: 6, 62: 7, 66: 8}
-    assert tuple(places) == face.POINTS
+    assert tuple(places) == POINTS
     twins = {33: 33, 36: 45, 39: 42, 42: 39, 45: 36, 48: 54, 54: 48, 62: 62, 66: 66}
     points = RNG(0).uniform(0, 95, (9, 2))
-    flipped = mirrored(points)
+    flipped = mirror(points)
     for point, twin in twins.items():
         x, y = points[places[twin]]
         np.testing.assert_allclose(flipped[places[point]], [95 - x, y])
-    np.testing.assert_allclose(mirrored(flipped), points)
+    np.testing.assert_allclose(mirror(flipped), points)
 
 
 def trainer() -> LandmarkTrainer:
     torch.manual_seed(0)
     config = LandmarksSettings(
-        LandmarkConfig(width=2), Schedule(steps=30, batch=4, learning_rate=1e-3)
+        model=LandmarkConfig(width=2), schedule=Schedule(steps=30, batch=4, learning_rate=1e-3)
     )
     squares, points = spotted(nine_points())[None], nine_points()[None]
     return LandmarkTrainer(config, squares, points, Accelerator(cpu=True))
@@ -78,7 +79,7 @@ def test_the_loss_is_in_pixels_and_falls(monkeypatch):
     landmark.network.eval()
     landmark.network.train = lambda: landmark.network
     with torch.no_grad():
-        pixels = (face.PATCH / 2 * (landmark.network(patches) - points)).abs().mean().item()
+        pixels = (PATCH / 2 * (landmark.network(patches) - points)).abs().mean().item()
     history = [landmark.step((patches, points), step)["pixels"] for step in range(15)]
     assert history[0] == pytest.approx(pixels, rel=1e-4)
     assert history[-1] < history[0]
@@ -86,15 +87,15 @@ def test_the_loss_is_in_pixels_and_falls(monkeypatch):
 
 def test_the_networks_scale_is_the_cores():
     """Training's points and the core's pixels are inverse: a perfect network is exact."""
-    points = nine_points()[None] / SIDE * face.PATCH
+    points = nine_points()[None] / SIDE * PATCH
 
     class Perfect(torch.nn.Module):
         def forward(self, patches: torch.Tensor) -> torch.Tensor:
             return (torch.from_numpy(points).float() / 48 - 1).expand(len(patches), -1, -1)
 
     box = (10, 20, 120, 120)
-    found = face.locate([np.zeros((200, 200, 3), np.uint8)], box, Perfect())
-    matrix = face.patch_transform(box)
+    found = locate([np.zeros((200, 200, 3), np.uint8)], box, Perfect())
+    matrix = patch_transform(box)
     np.testing.assert_allclose(found @ matrix[:, :2].T + matrix[:, 2], points, atol=1e-4)
 
 
@@ -104,10 +105,10 @@ def test_collected_faces_show_their_points(corpus):
     squares, points = collect([clip], frames=2)
     assert squares.shape == (2, SIDE, SIDE)
     assert points.shape == (2, 9, 2)
-    inner = (points > (SIDE - face.PATCH) / 2) & (points < (SIDE + face.PATCH) / 2)
+    inner = (points > (SIDE - PATCH) / 2) & (points < (SIDE + PATCH) / 2)
     assert inner.all()  # the network's own square holds the whole face
     nose, left, right, mouth = points[:, 0], points[:, 1], points[:, 4], points[:, 5:7].mean(1)
     assert (left[:, 0] < nose[:, 0]).all()
     assert (nose[:, 0] < right[:, 0]).all()
     assert (mouth[:, 1] > nose[:, 1]).all()
-    assert landmarks.SIDE > face.PATCH
+    assert landmarks.SIDE > PATCH

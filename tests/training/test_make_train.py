@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import s2v_core
-from s2v_core import video
+from s2v_core.media import video
 from training import train_all
 from training.prepare import prepare
 

@@ -10,16 +10,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from s2v_core import face
+from s2v_core.face.motion import MOTION
+from s2v_core.face.points import LIDS, MOUTH, POINTS
 from training import mesh
-from training.data import Clips
-from training.shards import Row
+from training.data.clips import Clips
+from training.data.shards import Row
 
 RNG = np.random.default_rng
 
 
 class Spotted:
-    """Finds, as every point, the brightest spot of a picture, as shares of its size; nothing in a dark one."""
+    """Finds every point at the brightest spot of a picture, as shares of its size; none in a dark one."""
 
     def __init__(self) -> None:
         self.clips = 0
@@ -57,21 +58,21 @@ def test_points_lie_where_the_mesh_sees_them():
 
 
 def test_a_frame_without_a_face_has_the_points_of_the_one_before():
-    points = mesh.held(mesh.find(spots([None, (50, 60), None, (20, 30), None]), Spotted()))
+    points = mesh.filled(mesh.find(spots([None, (50, 60), None, (20, 30), None]), Spotted()))
     assert np.array_equal(points[0], points[1]) and np.array_equal(points[2], points[1])
     assert np.array_equal(points[4], points[3]) and not np.array_equal(points[3], points[1])
-    nobody = mesh.held(mesh.find(spots([None, None]), Spotted()))
-    assert np.isnan(nobody).all()
+    missing = mesh.filled(mesh.find(spots([None, None]), Spotted()))
+    assert np.isnan(missing).all()
 
 
 def test_the_places_are_lips_and_lids():
-    assert len(mesh.PLACES) == len(face.MOUTH) + len(face.LIDS)
-    assert min(face.MOUTH) == len(face.POINTS + face.LIDS) - len(mesh.PLACES)
+    assert len(mesh.PLACES) == len(MOUTH) + len(LIDS)
+    assert min(MOUTH) == len(POINTS + LIDS) - len(mesh.PLACES)
 
 
 @pytest.fixture
 def data(tmp_path, store) -> Path:
-    """Two clips of a shard, whose lids nobody knows."""
+    """Two clips of a shard, whose lids are unknown."""
     clips = []
     for name, places in (("a1", [(40, 90), (41, 91)]), ("a2", [(20, 30), None, (22, 30)])):
         n = len(places)
@@ -101,7 +102,7 @@ def test_lips_and_lids_are_put_in_place_and_the_crop_is_left_alone(data):
     np.testing.assert_allclose(after[0][:, 5:].mean((1, 2)), [65, 66], atol=0.2)
     np.testing.assert_allclose(after[1][:, 5:].mean((1, 2)), [25, 25, 26], atol=0.2)
     assert not list(mesh.undone(data))
-    assert Clips.read(data).motion(0, face.MOTION).shape == (2, 12)
+    assert Clips.read(data).motion(0, MOTION).shape == (2, 12)
 
 
 def test_without_mediapipe_it_says_how_to_run_it(data):

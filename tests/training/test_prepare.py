@@ -12,11 +12,14 @@ import pytest
 import soundfile
 import torch
 
-from s2v_core import checkpoint, face, video
 from s2v_core.errors import UserError
-from s2v_core.face import LandmarkConfig, LandmarkNet
-from training import shards
-from training.data import Clips
+from s2v_core.face.align import TEMPLATE
+from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet
+from s2v_core.face.points import POINTS
+from s2v_core.media import video
+from s2v_core.models import checkpoint
+from training.data import shards
+from training.data.clips import Clips
 from training.prepare import main, prepare
 
 GOOD = ("2003_A01_ANG_XX", "2011_A02_HAP_XX", "2301_G01_NEU_XX")
@@ -109,8 +112,8 @@ def test_lids_are_known_where_the_corpus_has_landmarks_and_no_number_elsewhere(o
     names = [row.name for row in clips.rows]
     for name in (*GOOD, FAST):
         points = clips.points(names.index(name))
-        assert np.isfinite(points[:, : len(face.POINTS)]).all()
-        assert (np.isnan(points[:, len(face.POINTS) :]) == (name == FAST)).all()
+        assert np.isfinite(points[:, : len(POINTS)]).all()
+        assert (np.isnan(points[:, len(POINTS) :]) == (name == FAST)).all()
 
 
 @pytest.mark.corpus
@@ -133,7 +136,7 @@ def test_the_stored_points_lie_on_the_template(out):
     clips = Clips.read(out)
     for place, row in enumerate(clips.rows):
         if row.name in GOOD:
-            distance = np.linalg.norm(clips.points(place)[:, :5] - face.TEMPLATE, axis=-1)
+            distance = np.linalg.norm(clips.points(place)[:, :5] - TEMPLATE, axis=-1)
             assert distance.mean() < 2.5
             mouth = clips.points(place)[:, 5:7].mean((0, 1))  # its corners, below the nose
             assert abs(mouth[0] - 48) < 5
@@ -145,11 +148,11 @@ def test_the_crops_show_what_the_points_say(out, corpus, sources):
     """Crop frames that OpenCV decodes by a least-squares fit of numpy's, and compare."""
     clips = Clips.read(out)
     place = [row.name for row in clips.rows].index(GOOD[0])
-    points = np.load(corpus / "landmarks" / f"{sources[0]}.npz")["landmarks"][:, face.POINTS[:5]]
+    points = np.load(corpus / "landmarks" / f"{sources[0]}.npz")["landmarks"][:, POINTS[:5]]
     frames = list(video.read(corpus / "VideoFlash" / f"{sources[0]}.flv"))
     for k in (0, len(frames) // 2, len(frames) - 1):
         rows = np.reshape([[[x, -y, 1, 0], [y, x, 0, 1]] for x, y in points[k]], (10, 4))
-        a, b, x, y = np.linalg.lstsq(rows.astype(float), face.TEMPLATE.ravel())[0]
+        a, b, x, y = np.linalg.lstsq(rows.astype(float), TEMPLATE.ravel())[0]
         back = np.linalg.inv([[a, -b, x], [b, a, y], [0, 0, 1]])[:2]
         middle = back @ [*np.mgrid[20:110:6, 20:76:6][::-1].reshape(2, -1), np.ones(150)]
         across, down = np.round(middle).astype(int)
@@ -307,17 +310,12 @@ def command(monkeypatch, capsys):
     def run(root: Path, out: Path) -> tuple[int, str, str]:
         arguments = ["--corpus", "crema_d", "--root", root, "--out", out, "--workers", "1"]
         monkeypatch.setattr("sys.argv", ["prepare", *map(str, arguments)])
-        status = 0
-        try:
-            main()
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capsys.readouterr()
+        return main(), *capsys.readouterr()
 
     return run
 
 
-def test_the_command_tells_what_it_kept(exact_clip, command):
+def test_the_command_prints_what_it_kept(exact_clip, command):
     root = exact_clip(30)
     status, printed, _ = command(root, root / "out")
     assert status == 0
@@ -325,7 +323,7 @@ def test_the_command_tells_what_it_kept(exact_clip, command):
     assert "1 clips of 1 actors" in printed
 
 
-def test_a_disk_that_fills_up_is_told_and_nothing_half_written_stays(exact_clip, command):
+def test_a_full_disk_is_an_error_and_nothing_half_written_stays(exact_clip, command):
     """A limit on the size of files, of 200 kB, fails the write as a full disk does, and as late."""
     root = exact_clip(30)
     none, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -351,7 +349,7 @@ def test_a_corpus_of_which_nothing_can_be_used_says_why(exact_clip, command):
     assert "1 clips: no audio file" in printed
 
 
-def test_an_empty_folder_is_told_in_one_line(tmp_path, command):
+def test_an_empty_folder_is_an_error_in_one_line(tmp_path, command):
     status, _, said = command(tmp_path, tmp_path / "out")
     assert status == 2
     assert said.startswith("prepare: ")

@@ -1,4 +1,4 @@
-"""The shipped model's mouth at rest, as its judge of lips sees it."""
+"""The shipped model's mouth at rest, as its network of lips measures it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import pytest
 import torch
 
 import s2v_core
-from s2v_core import audio, checkpoint
-from training.teachers import SENet, SENetConfig
+from s2v_core.media import audio
+from s2v_core.models import checkpoint
+from s2v_core.rates import SAMPLE_RATE, frame_count
+from training.networks.senet import SENet, SENetConfig
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "demo" / "examples"
@@ -24,8 +26,8 @@ def test_in_silence_the_mouth_comes_to_rest(voice) -> None:
     lips = checkpoint.load_network(folder / "judge_lips", SENet, SENetConfig)
     model = s2v_core.load(folder, "cpu", "float32")
     speech = audio.load(EXAMPLES / f"{voice}.wav")
-    spoken = audio.frame_count(len(speech), model.fps)
-    then_silent = torch.cat([speech, torch.zeros(audio.SAMPLE_RATE)])
+    spoken = frame_count(len(speech), model.fps)
+    then_silent = torch.cat([speech, torch.zeros(SAMPLE_RATE)])
     opening = lips(torch.cat(list(model.frames("speech2video", then_silent))))[:, 0]
     rest = opening[spoken + SETTLE :]
     assert rest.std() < 0.1  # pixels

@@ -1,0 +1,47 @@
+"""Unusable input is refused in words, before it takes a place in the queue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+from PIL import Image, UnidentifiedImageError
+
+from s2v_core.errors import UserError
+from s2v_core.media import audio
+from s2v_core.rates import SAMPLE_RATE
+
+MAX_SECONDS = 60
+# Of a picture: decoded, this is 150 MB.
+MAX_PIXELS = 50_000_000
+NO_SPEECH = "Record some speech first, upload a file or take an example."
+
+
+def verdict(problem: str | None) -> dict[str, Any]:
+    """Return what a validator answers for one input: refused with ``problem``, or accepted without."""
+    return gr.validate(not problem, problem or "")
+
+
+def speech_problem(speech: str | None, longest: float = MAX_SECONDS) -> str:
+    """Say why the model cannot use this recording; nothing if it can."""
+    if speech is None:
+        return NO_SPEECH
+    try:
+        seconds = len(audio.load(speech)) / SAMPLE_RATE
+    except UserError as error:
+        return str(error)
+    if seconds > longest:
+        return f"This is {seconds:.0f} seconds long; at most {longest} here. Trim it, please."
+    return ""
+
+
+def picture_problem(picture: str | None) -> str:
+    """Say why a picture is too large to open; whatever else is wrong with it, the model reports better."""
+    try:
+        width, height = Image.open(picture).size if picture else (0, 0)
+    except (UnidentifiedImageError, OSError):
+        return ""
+    except Image.DecompressionBombError:
+        width, height = MAX_PIXELS, MAX_PIXELS
+    too_large = width * height > MAX_PIXELS
+    return "This picture has too many pixels; give one below 50 megapixels." if too_large else ""

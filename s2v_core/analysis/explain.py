@@ -1,0 +1,60 @@
+"""What the students hear in a voice, and when lips and voice fit: numbers for pictures."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.signal import medfilt
+from torch import Tensor
+from torchaudio.transforms import AmplitudeToDB, MelSpectrogram
+
+from s2v_core.analysis.speakers import Speakers
+from s2v_core.networks.syncnet import SyncNet, distances
+from s2v_core.rates import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from s2v_core.engine import Speech2Video
+
+WINDOW, STEP = 1.0, 0.1  # seconds; the students learnt from cuts of 1 to 1.5 s
+MOST = 100  # pieces of one speech; a long one is heard in larger steps
+FFT, HOP, MELS = 512, 160, 64
+SMOOTHING = 9  # frames, as the published SyncNet script smooths its curve
+
+
+@torch.inference_mode()
+def emotion(model: Speech2Video, waveform: Tensor) -> Tensor:
+    """Return mu (1, D_mu) of ``waveform (T,)``, as ``model.encode`` does but without the speaker encoder."""
+    students, to_context = model.networks["students"], partial(map, model.networks["cpc"].features)
+    mu, _ = students.predict(students.summary([waveform[None].to(model.device)], to_context))
+    return mu
+
+
+def emotions(
+    model: Speech2Video, observed: Speakers, waveform: Tensor
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return times in seconds (P,) and, for every emotion, how like it (P,) the voice is there."""
+    size = min(len(waveform), round(WINDOW * SAMPLE_RATE))
+    step = max(round(STEP * SAMPLE_RATE), len(waveform) // MOST)
+    pieces = waveform.unfold(0, size, step)
+    near = [observed.nearest_emotions(emotion(model, piece)) for piece in pieces]
+    times = (np.arange(len(pieces)) * step + size / 2) / SAMPLE_RATE
+    return times, {code: np.array([n[code] for n in near]) for code in observed.emotions}
+
+
+def mel(waveform: Tensor) -> np.ndarray:
+    """Return the log-mel spectrogram (64, L) in dB, 100 steps a second, of ``waveform (T,)``."""
+    spectrum = MelSpectrogram(SAMPLE_RATE, FFT, hop_length=HOP, n_mels=MELS)(waveform)
+    return AmplitudeToDB(top_db=80)(spectrum).numpy()
+
+
+def sync_curve(syncnet: SyncNet, frames: Tensor, speech: Tensor) -> np.ndarray:
+    """Return SyncNet's confidence (N - 5,) at every frame: how much nearer the best offset is than most.
+
+    ``frames (N, 3, H, W)`` in [-1, 1] at 25 fps, ``speech (T,)``; smoothed by a median of 9, as published.
+    """
+    apart = distances(*syncnet.embed(frames, speech)).cpu()
+    means = apart.mean(0)
+    return medfilt((means.median() - apart[:, means.argmin()]).numpy(), SMOOTHING)

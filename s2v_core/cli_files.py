@@ -1,0 +1,84 @@
+"""Many speech files at once: which they are, and what of them is still to be made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from s2v_core.errors import UserError
+from s2v_core.vocabulary import METHODS
+
+# A folder's files of these are taken; a file that is named itself may be called anything.
+SOUNDS = {".wav", ".w64", ".aiff", ".aif", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a"} | {
+    *(".aac", ".amr", ".ac3", ".wma", ".caf", ".au", ".wv"),
+}
+VIDEOS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".flv", ".mpg", ".mpeg", ".wmv"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One speech file and the methods whose videos of it are to be made; none if all are there."""
+
+    speech: Path
+    methods: tuple[str, ...]
+
+
+def plan(
+    paths: Sequence[Path], out: Path, methods: Sequence[str], resume: bool = False
+) -> list[Job]:
+    """Return a job for every file in ``paths`` and in the folders among them, sorted by name.
+
+    With ``resume``, videos in ``out`` that are newer than their speech are not made again. Raises
+    UserError for a folder without speech, and when two files would be written under the same name.
+    """
+    speeches = [speech for path in paths for speech in speech_files(path)]
+    refuse_same_names(speeches)
+    methods = tuple(dict.fromkeys(methods))
+    return [
+        Job(s, tuple(m for m in methods if not (resume and is_made(s, target(s, out, m)))))
+        for s in speeches
+    ]
+
+
+def target(speech: Path, out: Path, method: str) -> Path:
+    """Return where ``method``'s video of ``speech`` is written."""
+    return out / f"{speech.stem}.{method}.mp4"
+
+
+def speech_files(path: Path) -> Iterator[Path]:
+    """Yield ``path`` itself, or the sound and video files in the folder that it is, but for our own."""
+    if not path.is_dir():
+        yield path
+        return
+    made = tuple(f".{method}.mp4" for method in METHODS)
+    found = [
+        file
+        for file in sorted(path.iterdir())
+        if file.is_file()
+        and file.suffix.lower() in SOUNDS | VIDEOS
+        and not file.name.endswith(made)
+    ]
+    if not found:
+        raise UserError(f"{path} holds no sound or video file: name another folder, or a file.")
+    yield from found
+
+
+def refuse_same_names(speeches: Sequence[Path]) -> None:
+    """Raise UserError when two speech files would be written under the same name."""
+    seen: dict[str, Path] = {}
+    for speech in speeches:
+        name = speech.stem.casefold()  # some file systems do not tell A.wav from a.wav
+        if name in seen:
+            raise UserError(
+                f"{seen[name]} and {speech} would be written under the same name: "
+                "rename one, or give each run its own --out."
+            )
+        seen[name] = speech
+
+
+def is_made(speech: Path, video: Path) -> bool:
+    """Whether ``video`` is there and newer than ``speech``; videos are written whole or not at all."""
+    if not (video.is_file() and speech.is_file()):
+        return False
+    return video.stat().st_mtime >= speech.stat().st_mtime

@@ -1,0 +1,24 @@
+"""How every command ends: with its own status, with one line for people, or interrupted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from s2v_core.errors import UserError
+
+INTERRUPTED = 130
+
+
+def run_command(name: str, work: Callable[[], int | None]) -> int:
+    """Run ``work`` and return the exit status: its own or 0, 2 for a UserError, 130 when interrupted.
+
+    A UserError becomes one line on stderr that begins with the command's ``name``.
+    """
+    try:
+        return work() or 0
+    except UserError as error:
+        print(f"{name}:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED

@@ -1,0 +1,1 @@
+"""Faces in pictures: where they are, how they stand and how they move."""

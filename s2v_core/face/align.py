@@ -1,0 +1,84 @@
+"""SDFA's crop: a similarity transform takes five points of a face to fixed places."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from s2v_core.errors import FaceError
+from s2v_core.face.landmarks import LandmarkNet, detect, locate, shrunk
+from s2v_core.face.motion import head_pose
+
+HEIGHT, WIDTH = 128, 96  # SDFA's crop
+
+
+TEMPLATE = np.array([[48, 72], [24, 44], [37.5, 44.5], [58.5, 44.5], [72, 44]])  # first five, x y
+
+
+class Still(NamedTuple):
+    """A still face, ready for SDFA."""
+
+    picture: np.ndarray  # (H, W, 3) uint8 RGB, aligned
+    pose: np.ndarray  # (2,) float32, see ``head_pose``
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return the 2x3 similarity that takes ``source (P, 2)`` to ``target (P, 2)`` by least squares.
+
+    As complex numbers the transform is w = a z + b, so the fit is a linear regression.
+    """
+    z, w = source @ [1, 1j], target @ [1, 1j]
+    z0, w0 = z.mean(), w.mean()
+    a = np.vdot(z - z0, w - w0) / np.vdot(z - z0, z - z0).real
+    b = w0 - a * z0
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]])
+
+
+def crop(
+    image: np.ndarray, points: np.ndarray, height: int = HEIGHT, width: int = WIDTH
+) -> np.ndarray:
+    """Return the aligned crop (height, width, 3) uint8 of ``image``.
+
+    ``points (P >= 5, 2)`` are pixels in the order of POINTS; only the first five, which speech does
+    not move, are used.
+    """
+    template = TEMPLATE * [width / WIDTH, height / HEIGHT]
+    image, matrix = shrunk(image, similarity(points[: len(TEMPLATE)].astype(float), template))
+    return cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+
+
+def read_picture(path: str | Path) -> np.ndarray:
+    """Return the picture at ``path`` as (H, W, 3) uint8 RGB; FaceError when it cannot be read."""
+    if not Path(path).is_file():
+        raise FaceError(f"{Path(path).name}: no such picture; give a photo as .png or .jpg.")
+    data = np.frombuffer(Path(path).read_bytes(), np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise FaceError(
+            f"{Path(path).name} is not a picture that can be read; give a .png or .jpg."
+        )
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def align_still(
+    path: str | Path, net: LandmarkNet, height: int = HEIGHT, width: int = WIDTH
+) -> Still:
+    """Return the aligned face of the picture at ``path``, and how the head is turned in it.
+
+    Raises FaceError when the file is no picture or shows no face.
+    """
+    image = read_picture(path)
+    scale = min(
+        1.0, 1024 / max(image.shape[:2])
+    )  # the detector is slow on photos of many megapixels
+    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    box = detect(image)
+    if box is None:
+        raise FaceError(
+            f"No face was found in {Path(path).name}; give a picture of one face, seen from the front."
+        )
+    points = locate([image], box, net)[0]
+    return Still(crop(image, points, height, width), head_pose(points))

@@ -1,0 +1,1 @@
+"""Sound, microphone and pictures in and out of files."""

@@ -1,0 +1,176 @@
+"""Speech: (T,) float32 at 16 kHz, mono, in [-1, 1], from a file or a microphone, whole or in pieces."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+import soundfile
+import torch
+from torch import Tensor
+
+from s2v_core.errors import AudioError, OutputError
+from s2v_core.media import decode
+from s2v_core.rates import SAMPLE_RATE
+
+MIN_SECONDS = 0.3  # a shorter sound holds no syllable to animate
+MAX_SECONDS = 12 * 3600  # far more than anybody says; a small file can decode to years of silence
+SILENCE_PEAK = 10 ** (-50 / 20)  # -50 dBFS: soft speech peaks above -40, a muted line below -60
+PIECE = 65_536  # samples at a time, about 4 s
+IN_MEMORY = 8_000_000  # bytes, two minutes: what is longer waits on the disk
+
+
+class Speech:
+    """Checked speech that is read in pieces, so that an hour takes no more memory than a minute.
+
+    ``len`` is its samples at 16 kHz. Made by ``opened`` and closed with it.
+    """
+
+    def __init__(self, file: IO[bytes], length: int, peak: float) -> None:
+        self._file, self._length = file, length
+        self._scale = max(1.0, peak)  # float files may exceed 1; clipping is harsh
+
+    def __len__(self) -> int:
+        return self._length
+
+    def split(self, size: int = PIECE) -> Iterator[Tensor]:
+        """Yield the speech in order in pieces (size,), the last one shorter, as Tensor.split does."""
+        for start in range(0, self._length, size):
+            self._file.seek(4 * start)  # others may read in between
+            data = bytearray(self._file.read(4 * size))
+            yield torch.frombuffer(data, dtype=torch.float32) / self._scale
+
+
+class Levels:
+    """What a waveform that comes in pieces must be measured for, to say whether it is speech."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.length, self.total = name, 0, 0.0
+        self.low, self.high = math.inf, -math.inf
+
+    @property
+    def peak(self) -> float:
+        """The largest absolute value."""
+        return max(self.high, -self.low)
+
+    def add(self, piece: Tensor) -> None:
+        """Measure the next ``piece (n,)``, n > 0; AudioError when it is not finite or far too long."""
+        low, high = (x.item() for x in piece.aminmax())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise AudioError(
+                f"{self.name} holds invalid numbers (NaN or infinity): export it again as WAV."
+            )
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        self.total += piece.sum(dtype=torch.float64).item()
+        self.length += len(piece)
+        if self.length > MAX_SECONDS * SAMPLE_RATE:
+            raise AudioError(f"{self.name} lasts more than {MAX_SECONDS // 3600} h: cut it up.")
+
+    def check(self) -> None:
+        """Raise AudioError when there was no sound, less than 0.3 s of it, or silence."""
+        seconds = self.length / SAMPLE_RATE
+        if not seconds:
+            raise AudioError(f"{self.name} holds no sound: record or export it again.")
+        if seconds < MIN_SECONDS:
+            raise AudioError(
+                f"{self.name} is too short ({seconds:.2f} s): give {MIN_SECONDS} s or more."
+            )
+        mean = self.total / self.length  # a constant offset is no sound
+        if max(self.high - mean, mean - self.low) < SILENCE_PEAK:
+            raise AudioError(
+                f"{self.name} is silent: check the microphone or raise the recording level."
+            )
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[Speech]:
+    """Open the speech in any audio or video file: at 16 kHz, the mean of the channels, in [-1, 1].
+
+    It is decoded once, into memory or a temporary file that goes with the context.
+    Raises AudioError when the file is missing, not audio, damaged, too short or silent.
+    """
+    path = Path(path)
+    with tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
+        levels = _decode(path, file)
+        levels.check()
+        yield Speech(file, levels.length, levels.peak)
+
+
+def load(path: str | Path) -> Tensor:
+    """Read the whole speech in any audio or video file: (T,), as ``opened`` gives it in pieces."""
+    with opened(path) as speech:
+        return torch.cat(list(speech.split()))
+
+
+def check(audio: Tensor, name: str) -> None:
+    """Refuse a waveform (T,) at 16 kHz that holds no usable speech; ``name`` is what to call it.
+
+    Raises AudioError when it is empty, not finite, shorter than 0.3 s or silent.
+    """
+    levels = Levels(name)
+    if len(audio):
+        levels.add(audio)
+    levels.check()
+
+
+def is_silent(audio: Tensor) -> bool:
+    """Whether a waveform (T,) holds nothing that a microphone in use would not; an offset is no sound."""
+    return ((audio - audio.mean()).abs().max() < SILENCE_PEAK).item()
+
+
+def start(pieces: Iterable[Tensor], n_samples: int) -> Tensor:
+    """Return the first ``n_samples`` (or fewer, if there are not so many) of ``pieces (..., n)``."""
+    kept, length = [], 0
+    for piece in pieces:
+        kept.append(piece)
+        length += piece.shape[-1]
+        if length >= n_samples:
+            break
+    return torch.cat(kept, dim=-1)[..., :n_samples]
+
+
+def save(path: str | Path, audio: Tensor | Iterable[Tensor]) -> None:
+    """Write a waveform (T,) at 16 kHz in [-1, 1], or its pieces, as 16-bit WAV, whole or not at all.
+
+    Raises OutputError when the file cannot be written.
+    """
+    path = Path(path).absolute()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".speech-") as folder:
+            part = Path(folder, "speech.wav")
+            with soundfile.SoundFile(part, "w", SAMPLE_RATE, 1, subtype="PCM_16") as file:
+                for piece in [audio] if isinstance(audio, Tensor) else audio:
+                    file.write(piece.float().cpu().numpy())
+            part.replace(path)
+    except (OSError, soundfile.SoundFileError) as error:
+        raise OutputError(f"{path} cannot be written: choose another file or folder.") from error
+
+
+def _decode(path: Path, file: IO[bytes]) -> Levels:
+    """Write the sound of ``path`` into ``file`` as float32 at 16 kHz, and return its levels."""
+    levels = None
+    for pieces in decode.readers(path):
+        with suppress(decode.UnreadableError):
+            levels = _spool(pieces, file, path.name)
+        if levels and levels.length:  # else a recorder died before it noted the length
+            break
+    if levels is None:
+        raise AudioError(
+            f"{path.name} cannot be read as audio: give a WAV, MP3, FLAC, M4A or WebM file."
+        )
+    return levels
+
+
+def _spool(pieces: Iterable[Tensor], file: IO[bytes], name: str) -> Levels:
+    levels = Levels(name)
+    file.seek(0)
+    file.truncate()  # another reader may have failed in the middle
+    for piece in pieces:
+        levels.add(piece)
+        file.write(piece.numpy().tobytes())
+    return levels

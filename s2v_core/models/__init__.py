@@ -1,0 +1,1 @@
+"""Model sets: their files, loading them, and where they come from."""

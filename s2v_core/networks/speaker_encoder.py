@@ -1,0 +1,81 @@
+"""A published network that tells speakers apart, beside the students, who have met a few only.
+
+Resemblyzer's (Apache License 2.0), which learnt by GE2E (Wan et al. 2018) from thousands of voices. Not the
+paper's: its S_id knows no voice but those of the training clips, and a stranger's is drawn to one by chance.
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchaudio.functional import melscale_fbanks
+
+from s2v_core.rates import SAMPLE_RATE
+from s2v_core.settings import Settings
+
+FFT, HOP = 400, 160  # samples
+QUIETEST = 10 ** (-30 / 20)  # root mean square to which softer speech is raised
+PIECE = 160  # steps of 10 ms that the network hears at a time
+MOST = 5  # pieces; more of a voice tells little more
+
+
+class SpeakerConfig(Settings):
+    """Sizes of the network; the defaults are the published ones."""
+
+    mels: PositiveInt = 40
+    hidden: PositiveInt = 256
+    levels: PositiveInt = 3
+    embedding: PositiveInt = 256
+    # Speakers' embeddings stored from training, one a clip.
+    memory: NonNegativeInt = 0
+    # Temperature at which one is retrieved.
+    focus: PositiveFloat = 0.005
+
+
+class SpeakerEncoder(nn.Module):
+    """Three LSTMs over the mel spectrum; the last state tells whose voice it is."""
+
+    def __init__(self, config: SpeakerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.lstm = nn.LSTM(config.mels, config.hidden, config.levels, batch_first=True)
+        self.linear = nn.Linear(config.hidden, config.embedding)
+        self.register_buffer("voices", torch.zeros(config.memory, config.embedding))
+        bank = melscale_fbanks(
+            FFT // 2 + 1, 0.0, SAMPLE_RATE / 2, config.mels, SAMPLE_RATE, "slaney", "slaney"
+        )
+        self.register_buffer("bank", bank, persistent=False)
+        self.register_buffer("bell", torch.hann_window(FFT), persistent=False)
+
+    def spectrum(self, audio: Tensor) -> Tensor:
+        """Return the mel power (B, T // 160 + 1, mels), not its logarithm, of ``audio (B, T)``."""
+        loudness = audio.square().mean(1, keepdim=True).sqrt().clamp_min(1e-5)
+        audio = audio * (QUIETEST / loudness).clamp_min(1.0)
+        spectrum = torch.stft(
+            audio, FFT, HOP, FFT, self.bell, pad_mode="constant", return_complex=True
+        )
+        return spectrum.abs().square().transpose(1, 2) @ self.bank
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Return the voice (B, embedding), of length 1, in ``audio (B, T)``, 16 kHz in [-1, 1]."""
+        steps = self.spectrum(audio)
+        if steps.shape[1] > PIECE:
+            count = min(MOST, steps.shape[1] // PIECE)
+            starts = torch.linspace(0, steps.shape[1] - PIECE, max(2, count)).long()
+            pieces = torch.stack([steps[:, start : start + PIECE] for start in starts], dim=1)
+        else:
+            pieces = steps.unsqueeze(1)
+        _, (state, _) = self.lstm(pieces.flatten(0, 1))
+        voices = F.normalize(self.linear(state[-1]).relu(), dim=-1)
+        return F.normalize(voices.unflatten(0, pieces.shape[:2]).mean(1), dim=-1)
+
+    def store(self, voices: Tensor) -> None:
+        """Keep the ``voices (M, embedding)`` of the training clips."""
+        self.voices = voices
+        self.config = self.config.model_copy(update={"memory": len(voices)})
+
+    def near(self, voice: Tensor) -> Tensor:
+        """Return how near each remembered voice is to ``voice (B, embedding)``: (B, M), for a softmax."""
+        return voice @ self.voices.T / self.config.focus

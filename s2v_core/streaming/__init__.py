@@ -1,0 +1,1 @@
+"""Work on speech that arrives in pieces."""

@@ -1,0 +1,43 @@
+"""Hearing, drawing and handing over at the same time, each in threads of its own.
+
+Threads of one core each, with whole pieces of work, outdo torch's own, which share every operation
+and wait for each other after it: on a machine with other work to do they wait most of the time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+def prefetch(work: Callable[[A], B], items: Iterator[A], workers: int) -> Iterator[B]:
+    """Yield ``work(item)`` of all ``items``, in order, from ``workers`` threads.
+
+    The items, none of them None, are taken in one more thread. At most twice as many results as
+    workers wait to be taken, so that memory stays constant.
+    """
+    with _threads(1) as source, _threads(workers) as pool:
+        waiting: deque[Future[B]] = deque()
+        try:
+            coming = source.submit(next, items, None)
+            while (item := coming.result()) is not None:
+                coming = source.submit(next, items, None)
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:  # whoever took the results may have stopped early
+            for future in waiting:
+                future.cancel()
+
+
+def _threads(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))

@@ -1,0 +1,1 @@
+"""Corpora, their preparation, and prepared clips as batches need them."""

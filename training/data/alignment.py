@@ -1,0 +1,207 @@
+"""One clip made ready: 25 frames a second around a face that stands still, and their speech at 16 kHz.
+
+A clip that cannot be used raises UnusableError, which says why: a kind, to count, and the particulars.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import imageio_ffmpeg
+import numpy as np
+from torch import Tensor
+
+from s2v_core.errors import AudioError, CheckpointError, UserError
+from s2v_core.face.align import TEMPLATE, crop, similarity
+from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet, detect_all, locate
+from s2v_core.face.points import LIDS, POINTS, smooth_points
+from s2v_core.media import audio
+from s2v_core.models import checkpoint
+from s2v_core.rates import FPS, FRAME_SAMPLES, SAMPLE_RATE
+from training.data.corpora import Clip
+
+SMOOTHING = {
+    "exact": 1,
+    "network": 7,
+}  # frames; the network's points tremble, a corpus's own do not
+MAX_MISMATCH = 0.2  # seconds that sound and picture, or a file and its header, may differ in length
+LOOKS = 8  # frames of a clip in which faces are looked for
+LFS_STUB = b"version https://git-lfs"
+
+
+class UnusableError(Exception):
+    """Why a clip is left out."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A clip as the trainers see and hear it."""
+
+    frames: np.ndarray  # (N, 128, 96, 3) uint8 RGB
+    speech: np.ndarray  # (N, 640) int16
+    points: np.ndarray  # (N, 13, 2) float32, in crop pixels: face.POINTS, then LIDS
+    fps: float  # of the source
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded video."""
+
+    frames: np.ndarray  # (N, H, W, 3) uint8 RGB at FPS
+    fps: float  # of the file
+    seconds: float  # that the file's header promises; 0: it does not say
+
+
+def align_clip(clip: Clip, net: LandmarkNet | None) -> Aligned:
+    """Return ``clip`` made ready; ``net`` finds the faces of clips without landmarks of their own."""
+    _check_files(clip)
+    picture, speech = _together(clip.video) if clip.audio == clip.video else _apart(clip)
+    shown, heard = len(picture.frames) / FPS, len(speech) / SAMPLE_RATE
+    if abs(heard - shown) > MAX_MISMATCH:
+        detail = f"{heard:.2f} s of sound for {shown:.2f} s of picture"
+        raise UnusableError("sound and picture differ in length", detail)
+    points = find_points(picture.frames, clip.landmarks, net)
+    n = min(len(picture.frames), len(speech) // FRAME_SAMPLES)
+    crops, moved = zip(
+        *(_straight(*pair) for pair in zip(picture.frames[:n], points[:n], strict=True)),
+        strict=True,
+    )
+    samples = (speech[: n * FRAME_SAMPLES].numpy() * 32767).round().astype(np.int16)
+    return Aligned(np.stack(crops), samples.reshape(n, FRAME_SAMPLES), np.stack(moved), picture.fps)
+
+
+def _check_files(clip: Clip) -> None:
+    for reason, path in (("no video file", clip.video), ("no audio file", clip.audio)):
+        if not path.is_file():
+            raise UnusableError(reason, str(path))
+        with path.open("rb") as file:
+            if file.read(len(LFS_STUB)) == LFS_STUB:
+                raise UnusableError("left out by git-lfs", f"run git lfs pull for {path}")
+
+
+def _apart(clip: Clip) -> tuple[Picture, Tensor]:
+    return decode(clip.video), _heard(clip.audio)
+
+
+def _together(path: Path) -> tuple[Picture, Tensor]:
+    """Decode a file that holds both on its one clock: what begins late is held back."""
+    with tempfile.TemporaryDirectory() as folder:
+        wav = Path(folder, "sound.wav")
+        picture = decode(path, wav)
+        shown = len(picture.frames) / FPS
+        if picture.seconds - shown > MAX_MISMATCH:
+            raise UnusableError("cut short", f"{shown:.2f} s of {picture.seconds:.2f} s")
+        return picture, _heard(wav)
+
+
+def _heard(path: Path) -> Tensor:
+    try:
+        return audio.load(path)
+    except AudioError as error:
+        raise UnusableError("the sound cannot be used", str(error)) from error
+
+
+def read_frames(path: Path) -> np.ndarray:
+    """Return the frames (N, H, W, 3) uint8 RGB of a video at 25 a second, whatever its own rate is."""
+    return decode(path).frames
+
+
+def decode(path: Path, wav: Path | None = None) -> Picture:
+    """Decode a video, and its sound into the file ``wav`` if that is given, in step with each other.
+
+    Of a variable or another frame rate, the frame of each time is taken. In one run of ffmpeg: asked for
+    one stream of an MPEG file alone, it would count that stream's time from its own first packet.
+    """
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-i", str(path)]
+    command += ["-map", "0:v:0", "-vf", f"fps={FPS}", "-c:v", "ppm"]
+    command += ["-f", "image2pipe", "-"]
+    if wav is not None:
+        command += ["-map", "0:a:0", "-af", "aresample=async=1:first_pts=0"]
+        command += ["-c:a", "pcm_f32le", str(wav)]
+    done = subprocess.run(command, capture_output=True)
+    log = done.stderr.decode(errors="replace")
+    if wav is not None and "Video: " in log and "Audio: " not in log:
+        raise UnusableError("no audio track")
+    frames = _pictures(done.stdout)
+    if not len(frames):
+        raise UnusableError("the video cannot be decoded", log.strip().rpartition("\n")[2])
+    rate = re.search(r"([\d.]+) fps", log)
+    long = re.search(r"Duration: (\d+):(\d+):([\d.]+)", log)
+    hours, minutes, seconds = map(float, long.groups()) if long else (0, 0, 0)
+    return Picture(frames, float(rate[1]) if rate else 0, 3600 * hours + 60 * minutes + seconds)
+
+
+def _pictures(stream: bytes) -> np.ndarray:
+    """Return the frames (N, H, W, 3) of a row of binary PPM pictures of one size."""
+    head = re.match(rb"P6\n(\d+) (\d+)\n255\n", stream)
+    if head is None:
+        return np.zeros((0, 0, 0, 3), np.uint8)
+    width, height = int(head[1]), int(head[2])
+    size = head.end() + 3 * width * height
+    n = len(stream) // size
+    pictures = np.frombuffer(stream, np.uint8, n * size).reshape(n, size)
+    return pictures[:, head.end() :].reshape(n, height, width, 3)
+
+
+def find_points(frames: np.ndarray, landmarks: Path | None, net: LandmarkNet | None) -> np.ndarray:
+    """Return face.POINTS and LIDS (N, 13, 2) of every frame, from the corpus or by the network.
+
+    The network does not find the lids: these are NaN.
+    """
+    if landmarks is not None:
+        return _corpus_points(landmarks, len(frames))
+    if net is None:
+        raise ValueError("a clip without landmarks needs the landmark network")
+    smooth = smooth_points(locate(list(frames), find_face(frames), net), SMOOTHING["network"])
+    return np.pad(smooth, ((0, 0), (0, len(LIDS)), (0, 0)), constant_values=np.nan)
+
+
+def _corpus_points(landmarks: Path, n_frames: int) -> np.ndarray:
+    try:
+        points = np.load(landmarks)["landmarks"].astype(np.float32)[:, POINTS + LIDS]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise UnusableError("the landmarks cannot be read", str(landmarks)) from error
+    if len(points) != n_frames:
+        detail = f"{len(points)} landmark rows for {n_frames} frames"
+        raise UnusableError("landmarks of another video", detail)
+    return smooth_points(points, SMOOTHING["exact"])
+
+
+def find_face(frames: np.ndarray) -> tuple[float, ...]:
+    """Return the box (x, y, width, height) of the one face in ``frames (N, H, W, 3)``.
+
+    UnusableError when most of the frames looked at show none, or a second one beside the largest.
+    """
+    at = np.linspace(0, len(frames) - 1, LOOKS).round().astype(int)
+    seen = [detect_all(frames[k]) for k in at]
+    shown = [boxes[0] for boxes in seen if boxes]
+    if 2 * len(shown) < LOOKS:
+        raise UnusableError("no face", f"in {LOOKS - len(shown)} of {LOOKS} frames looked at")
+    crowded = sum(len(boxes) > 1 for boxes in seen)
+    if 2 * crowded > LOOKS:
+        raise UnusableError("two faces", f"in {crowded} of {LOOKS} frames looked at")
+    return tuple(np.median(shown, axis=0))
+
+
+def _straight(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the aligned crop of a frame and where its points (13, 2) come to lie in it."""
+    matrix = similarity(points[: len(TEMPLATE)].astype(float), TEMPLATE)
+    moved = points @ matrix[:, :2].T + matrix[:, 2]
+    return crop(frame, points), moved.astype(np.float32)
+
+
+def load_landmarks(weights: Path) -> LandmarkNet:
+    """Return the landmark network; UserError when it is missing."""
+    try:
+        return checkpoint.load_network(weights, LandmarkNet, LandmarkConfig)
+    except CheckpointError as error:
+        raise UserError(f"A corpus without landmarks needs --landmarks: {error}") from None

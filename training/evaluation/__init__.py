@@ -1,0 +1,1 @@
+"""How generated videos are measured and shown."""

@@ -1,0 +1,1 @@
+"""Losses and the discriminators that give some of them."""
