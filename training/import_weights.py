@@ -1,14 +1,16 @@
-"""Turn the published weights of CPC_audio, VGGFace, FERPlus, SDFA and Resemblyzer into this project's networks.
+"""Turn the published weights of CPC_audio, VGGFace, FERPlus, SDFA, Resemblyzer and Whisper into networks of our own.
 
     python -m training.import_weights vgg_face --run runs/crema_d
     python -m training.import_weights ferplus --run runs/crema_d --file senet50_ferplus_dag.pth
     python -m training.import_weights cpc_audio --run runs/crema_d --sha256 d0f474de...
     python -m training.import_weights sdfa --run runs/crema_d --file crema.dat
     python -m training.import_weights resemblyzer --run runs/crema_d
+    python -m training.import_weights whisper --run runs/crema_d
 
 Each is fetched (or read from --file) and written into RUN/export, where the later steps take it in place of
 a network trained here. Their licences are their authors' (VGGFace: research only); nothing of them is shipped
-but Resemblyzer's (Apache License 2.0), in the model sets' speaker/.
+but Resemblyzer's (Apache License 2.0), in the model sets' speaker/, and the first blocks of Whisper's encoder (MIT),
+in their phonetic/.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from s2v_core.command import run_command
 from s2v_core.errors import UserError
 from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
+from s2v_core.networks.phonetic_encoder import PhoneticConfig, PhoneticEncoder
 from s2v_core.networks.sdfa import SDFA, SDFAConfig
 from s2v_core.networks.speaker_encoder import SpeakerConfig, SpeakerEncoder
 from s2v_core.rates import SAMPLE_RATE
@@ -50,6 +53,9 @@ NUMPY: list[Any] = [
 Names = dict[str, str]
 RECURRENT = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 N = TypeVar("N", bound=nn.Module)
+OPENAI = "https://openaipublic.azureedge.net/main/whisper/models"
+# The file's sha256, by which it is published.
+TINY_EN = "d3dd57d32accea0b295c96e26691aa14d8822fac7d9d27d5dc00b4ca2826dd03"
 ALBANIE = "https://www.robots.ox.ac.uk/~albanie/models/pytorch-mcn"
 
 
@@ -224,6 +230,20 @@ def resemblyzer(file: dict[str, Any]) -> tuple[SpeakerEncoder, SpeakerConfig]:
     return fill(SpeakerEncoder(config), kept | {"voices": torch.zeros(0, config.embedding)}), config
 
 
+def whisper(file: dict[str, Any]) -> tuple[PhoneticEncoder, PhoneticConfig]:
+    """Return the blocks in use of Whisper tiny.en's encoder (Radford et al. 2022) from tiny.en.pt."""
+    sizes = file["dims"]
+    config = PhoneticConfig(
+        width=sizes["n_audio_state"],
+        heads=sizes["n_audio_head"],
+        mels=sizes["n_mels"],
+        positions=sizes["n_audio_ctx"],
+    )
+    network = PhoneticEncoder(config)
+    weights = {key: file["model_state_dict"][f"encoder.{key}"] for key in network.state_dict()}
+    return fill(network, weights), config
+
+
 SOURCES = {
     "vgg_face": Source(f"{ALBANIE}/vgg_face_dag.pth", "teacher_identity", vgg_face),
     "ferplus": Source(f"{ALBANIE}/senet50_ferplus_dag.pth", "teacher_emotion", ferplus),
@@ -241,6 +261,7 @@ SOURCES = {
         "recogniser",
         resemblyzer,
     ),
+    "whisper": Source(f"{OPENAI}/{TINY_EN}/tiny.en.pt", "phonetic", whisper, hash_prefix=TINY_EN),
 }
 
 

@@ -31,7 +31,7 @@ def opening(frames: np.ndarray, face_mesh: Any) -> np.ndarray:
     Frames in which no face is found keep the value of the frame before.
     """
     face_mesh.reset()
-    points = mesh.held(mesh.find(frames, face_mesh, EYES_AND_LIPS))
+    points = mesh.filled(mesh.find(frames, face_mesh, EYES_AND_LIPS))
     eyes, lips = (np.linalg.norm(points[:, k + 1] - points[:, k], axis=1) for k in (0, 2))
     return lips / eyes
 
@@ -80,7 +80,9 @@ def main() -> None:
     parser.add_argument("--real", type=Path, nargs="+", required=True, help="folders of the films")
     args = parser.parse_args()
     try:
-        from mediapipe.python.solutions.face_mesh import FaceMesh
+        from mediapipe.python.solutions.face_mesh import (  # type: ignore[import-not-found]
+            FaceMesh,
+        )
     except ImportError as error:
         print(f"strangers: {error}; run it as --help says.", file=sys.stderr)
         raise SystemExit(2) from None

@@ -19,6 +19,7 @@ from s2v_core.models import checkpoint
 from s2v_core.networks.composer import Composer, ComposerConfig
 from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.motion_student import MotionConfig, MotionStudent
+from s2v_core.networks.phonetic_encoder import PhoneticConfig, PhoneticEncoder
 from s2v_core.networks.sdfa import SDFA, SDFAConfig
 from s2v_core.networks.speaker_encoder import SpeakerConfig, SpeakerEncoder
 from s2v_core.networks.speech2face import Speech2Face, Speech2FaceConfig
@@ -32,6 +33,7 @@ NETWORKS: dict[str, tuple[type[nn.Module], type[Settings]]] = {
     "cpc": (CPC, CPCConfig),
     "students": (Students, StudentsConfig),
     "speaker": (SpeakerEncoder, SpeakerConfig),
+    "phonetic": (PhoneticEncoder, PhoneticConfig),
     "motion": (MotionStudent, MotionConfig),
     "composer": (Composer, ComposerConfig),
     "sdfa": (SDFA, SDFAConfig),
@@ -40,7 +42,7 @@ NETWORKS: dict[str, tuple[type[nn.Module], type[Settings]]] = {
     "landmarks": (LandmarkNet, LandmarkConfig),
 }
 # Networks that the paper's method does without.
-OPTIONAL = ("speaker", "motion")
+OPTIONAL = ("speaker", "phonetic", "motion")
 # Networks that only score generated frames; a set may lack any of them.
 JUDGES = ("judge_identity", "judge_emotion", "judge_lips", "syncnet")
 
@@ -88,7 +90,7 @@ class ModelSet:
             for name, types in NETWORKS.items()
             if name not in OPTIONAL or self.has(name)
         }
-        self._check_motion(networks.get("motion"), networks["composer"].config.motion)
+        self._check_motion(networks)
         networks["students"].speaker = networks.get("speaker")
         return networks
 
@@ -121,9 +123,15 @@ class ModelSet:
                 f"on the Hugging Face Hub; the default is {default_model()}."
             )
 
-    def _check_motion(self, motion: MotionStudent | None, drawn: int) -> None:
-        """Raise CheckpointError unless ``motion`` predicts the ``drawn`` numbers, or all but the lids."""
+    def _check_motion(self, networks: dict[str, Any]) -> None:
+        """Raise CheckpointError unless the motion that the composer renders, or all but the lids, is predicted."""
+        drawn, motion = networks["composer"].config.motion, networks.get("motion")
         folder = self.folder / "motion"
+        if motion is not None and motion.config.encoder not in networks:
+            raise CheckpointError(
+                f"{self.folder / motion.config.encoder} is missing, and {folder} needs it; fetch the "
+                "whole repository."
+            )
         if drawn and motion is None:
             raise CheckpointError(
                 f"{folder} is missing, and the composer renders what it predicts; fetch the whole "

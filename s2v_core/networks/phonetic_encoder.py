@@ -8,37 +8,42 @@ one phone from another. As published it attends to 30 seconds at once. Here a fr
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from pydantic import NegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.functional import melscale_fbanks
 
-SAMPLE_RATE = 16_000
-FFT, MEL_HOP = 400, 160  # samples
-HOP = 2 * MEL_HOP  # samples a step; 50 steps a second
+from s2v_core.rates import SAMPLE_RATE
+from s2v_core.settings import Settings
+
+# Samples of a spectrum, between two of them, and between two steps: 50 steps a second.
+FFT, MEL_HOP = 400, 160
+HOP = 2 * MEL_HOP
 # Samples on either side of a step's own instant that its two convolutions and its spectra cover.
 MARGIN = 2 * MEL_HOP + FFT // 2
-FAINTEST = 1e-10  # power
+# Power; keeps the logarithm finite.
+FAINTEST = 1e-10
 
 
-@dataclass(frozen=True)
-class PhoneticConfig:
-    """Sizes of the encoder (tiny.en's but for ``layers``, of which it has four) and what a frame attends to."""
+class PhoneticConfig(Settings):
+    """Sizes of the encoder (tiny.en's, but for ``layers``, of which it has four), and what a frame attends to."""
 
-    width: int = 384
-    heads: int = 6
-    layers: int = 2
-    mels: int = 80
-    positions: int = 1500  # steps; the 30 seconds that Whisper was trained on
-    # log10 of a mel band's power, below which it counts as silence. Whisper takes 8 less than the loudest band of
-    # the whole recording; a stream does not know how loud the speech will be, so it is fixed.
-    floor: float = -6.5
-    own: int = 2  # steps a frame
-    ahead: int = 5  # steps after a frame's own: 120 ms with the margin
-    past: int = 100  # steps before a frame's own
+    width: PositiveInt = 384
+    heads: PositiveInt = 6
+    layers: PositiveInt = 2
+    mels: PositiveInt = 80
+    # Steps of the 30 seconds that Whisper was trained on.
+    positions: PositiveInt = 1500
+    # Log10 of a mel band's power, below which it counts as silence. Whisper takes 8 less than the loudest band of the
+    # whole recording; a stream cannot know that, so it is fixed.
+    floor: NegativeFloat = -6.5
+    # Steps a frame, steps after them (120 ms, with the margin) and steps before them.
+    own: PositiveInt = 2
+    ahead: NonNegativeInt = 5
+    past: PositiveInt = 100
 
     @property
     def steps(self) -> int:

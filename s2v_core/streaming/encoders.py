@@ -12,8 +12,10 @@ from torch import Tensor
 from s2v_core.face.blink import lids
 from s2v_core.networks.cpc import CPC
 from s2v_core.networks.motion_student import MotionStudent
+from s2v_core.networks.phonetic_encoder import HOP as PHONETIC_HOP
+from s2v_core.networks.phonetic_encoder import MARGIN, PhoneticEncoder
 from s2v_core.networks.sdfa import SDFA, WINDOW
-from s2v_core.rates import HOP, SAMPLE_RATE
+from s2v_core.rates import HOP, SAMPLE_RATE, frame_count
 from s2v_core.streaming.sliding import Sliding
 
 NOISE_STD = 0.33  # SDFA's, at inference
@@ -32,12 +34,20 @@ class FrameEncoder(Protocol):
         """Return the rest of all ``n_frames`` codes, when no more speech comes."""
 
 
+class StepEncoder(Protocol):
+    """Turns speech that arrives in pieces into steps, several a frame, in order."""
+
+    def feed(self, audio: Tensor) -> Tensor:
+        """Return the steps (B, L, D), L may be 0, that the next piece, ``audio (B, n)``, completes."""
+
+    def finish(self) -> Tensor:
+        """Return the last steps (B, L, D), when no more speech comes."""
+
+
 class WindowEncoder:
     """Cuts the steps that are heard into windows: those of cpc.windows, while the speech arrives."""
 
-    def __init__(
-        self, steps: ContextEncoder | LocalEncoder, before: int, window: int, hop: int
-    ) -> None:
+    def __init__(self, steps: StepEncoder, before: int, window: int, hop: int) -> None:
         """A window is ``window`` steps from ``before`` before a frame's own; a frame lasts ``hop``."""
         self.steps, self.before = steps, before
         self.windows = Sliding(window, hop)
@@ -70,10 +80,13 @@ class WindowEncoder:
 class MotionEncoder:
     """What S_mot tells of every frame, and blinks, which nobody hears, if the composer draws them."""
 
-    def __init__(self, motion: MotionStudent, cpc: CPC, drawn: int) -> None:
-        """``drawn`` numbers of face_motion are wanted: those that ``motion`` tells, or one more."""
+    def __init__(self, motion: MotionStudent, encoder: CPC | PhoneticEncoder, drawn: int) -> None:
+        """``drawn`` numbers of face_motion are wanted: those that ``motion`` predicts, or one more.
+
+        ``encoder`` is the network that ``motion.config.encoder`` names.
+        """
         config = motion.config
-        steps = LocalEncoder(partial(motion.features, cpc), config.features)
+        steps = motion_steps(motion, encoder)
         self.windows = WindowEncoder(steps, config.before * config.hop, config.window, config.hop)
         self.motion, self.blinks, self.frames = motion, drawn > config.motion, 0
 
@@ -213,3 +226,78 @@ def encode_pieces(cpc: CPC, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
             yield steps
     if (steps := listener.finish()).shape[1]:
         yield steps
+
+
+# Frames that the phonetic encoder encodes at once, and after which its positions are counted from 0 again.
+PIECE, SEGMENT = 16, 500
+
+
+class PhoneticSteps:
+    """Encodes speech that arrives in pieces with the phonetic encoder.
+
+    Whisper knows the positions of 30 seconds. So every 20 seconds they are counted anew, and the two seconds before
+    are encoded again at the new positions, as the past of what follows.
+    """
+
+    def __init__(self, encoder: PhoneticEncoder, position: int = 0) -> None:
+        """``position`` is where in Whisper's 30 seconds the speech begins, in steps."""
+        self._encoder = encoder
+        weight = encoder.conv1.weight
+        self._speech = weight.new_zeros(1, MARGIN)  # whose steps are not known yet
+        self._steps = weight.new_zeros(1, 0, encoder.config.width)  # of the past and still to come
+        self._past = encoder.no_past(1, position)
+        self._kept, self._frames, self._samples = 0, 0, 0
+
+    def feed(self, audio: Tensor) -> Tensor:
+        """Return the features (1, L, width) that the next piece, ``audio (1, n)``, completes: some steps a frame."""
+        self._samples += audio.shape[1]
+        return self._encode(audio)
+
+    def finish(self) -> Tensor:
+        """Return the features of the last frames; silence stands for what comes after the speech."""
+        config = self._encoder.config
+        frames = frame_count(self._samples, SAMPLE_RATE // (config.own * PHONETIC_HOP))
+        end = (config.own * frames + config.ahead - 1) * PHONETIC_HOP + MARGIN
+        return self._encode(self._speech.new_zeros(1, max(0, end - self._samples)))
+
+    def _encode(self, audio: Tensor) -> Tensor:
+        """Return the features (1, L, width) of the frames that ``audio (1, n)`` completes."""
+        config = self._encoder.config
+        self._embed(audio)
+        frames = [self._steps.new_empty(1, 0, config.steps, config.width)]
+        while (ready := (self._steps.shape[1] - self._kept - config.ahead) // config.own) > 0:
+            left = SEGMENT - self._frames % SEGMENT
+            frames.append(self._next(min(ready, PIECE, left)))
+        return torch.cat(frames, dim=1).flatten(1, 2)
+
+    def _embed(self, audio: Tensor) -> None:
+        """Add the steps that ``audio (1, n)`` completes to those in memory."""
+        self._speech = torch.cat([self._speech, audio], dim=1)
+        count = (self._speech.shape[1] - 2 * MARGIN) // PHONETIC_HOP + 1
+        if count > 0:
+            steps = self._encoder.steps(self._speech[:, : (count - 1) * PHONETIC_HOP + 2 * MARGIN])
+            self._steps = torch.cat([self._steps, steps], dim=1)
+            self._speech = self._speech[:, count * PHONETIC_HOP :]
+
+    def _next(self, count: int) -> Tensor:
+        """Return the features (1, count, own + ahead, width) of the next ``count`` frames."""
+        config = self._encoder.config
+        if self._frames and self._frames % SEGMENT == 0:
+            _, self._past = self._encoder(self._steps[:, : self._kept + config.ahead])
+        end = self._kept + count * config.own
+        features, self._past = self._encoder(
+            self._steps[:, self._kept : end + config.ahead], self._past
+        )
+        self._frames += count
+        self._kept = min(end, config.past)
+        self._steps = self._steps[:, end - self._kept :]
+        return features
+
+
+def motion_steps(
+    motion: MotionStudent, encoder: CPC | PhoneticEncoder, position: int = 0
+) -> StepEncoder:
+    """Return what encodes one speech for ``motion``; ``position`` is that of PhoneticSteps."""
+    if isinstance(encoder, PhoneticEncoder):
+        return PhoneticSteps(encoder, position)
+    return LocalEncoder(partial(motion.features, encoder), motion.config.features)

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from s2v_core.errors import UserError
 from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
+from s2v_core.networks.phonetic_encoder import PhoneticConfig, PhoneticEncoder
 from s2v_core.networks.sdfa import SDFA, SDFAConfig
 from s2v_core.networks.speaker_encoder import SpeakerConfig, SpeakerEncoder
 from tests.training.variant import variant
@@ -158,6 +159,27 @@ def test_resemblyzer_embeds_a_voice_as_its_authors_does(tmp_path):
         expected = linear(hidden[-1]).relu()
         expected = expected / expected.norm(dim=1, keepdim=True)
         torch.testing.assert_close(speaker(audio), expected, atol=5e-3, rtol=0)
+
+
+def test_whisper_gives_the_first_blocks_of_its_encoder(tmp_path, monkeypatch):
+    """OpenAI's file holds the decoder, all blocks and the positions too."""
+    sizes = {"n_mels": 8, "n_audio_ctx": 60, "n_audio_state": 12, "n_audio_head": 3}
+    whole = PhoneticEncoder(PhoneticConfig(width=12, heads=3, mels=8, layers=4, positions=60))
+    state = {f"encoder.{key}": tensor for key, tensor in whole.state_dict().items()}
+    state |= {"encoder.positional_embedding": whole.positions, "decoder.ln.bias": torch.ones(12)}
+    torch.save({"dims": sizes, "model_state_dict": state}, tmp_path / "tiny.en.pt")
+    folder = convert("whisper", tmp_path / "tiny.en.pt", tmp_path / "run")
+    assert folder.name == "phonetic"
+    encoder = checkpoint.load_network(folder, PhoneticEncoder, PhoneticConfig)
+    assert (encoder.config.layers, len(encoder.blocks)) == (2, 2)
+    for key, tensor in encoder.state_dict().items():
+        torch.testing.assert_close(tensor, whole.state_dict()[key].half().float())
+
+
+def test_whispers_file_is_checked_by_the_sha256_that_it_is_published_under():
+    source = SOURCES["whisper"]
+    assert len(source.hash_prefix) == 64
+    assert source.url.endswith(f"/{source.hash_prefix}/tiny.en.pt")
 
 
 def normed(prefix: str, channels: int) -> dict[str, Tensor]:
