@@ -11,7 +11,7 @@ import math
 from typing import NamedTuple
 
 import torch
-from pydantic import NegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import NegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.functional import melscale_fbanks
@@ -37,8 +37,13 @@ class PhoneticConfig(Settings):
     mels: PositiveInt = 80
     # Steps of the 30 seconds that Whisper was trained on.
     positions: PositiveInt = 1500
-    # Log10 of a mel band's power, below which it counts as silence. Whisper takes 8 less than the loudest band of the
-    # whole recording; a stream cannot know that, so it is fixed.
+    # Log10 of a mel band's power: the loudest band so far (``expected`` before the first) is brought to ``loud``, by
+    # ``gain`` at most; it is forgotten by ``release`` a spectrum (3 dB a second); what is below ``floor`` then is
+    # silence. Whisper goes by the loudest band of the whole recording, which a stream cannot know.
+    expected: float = 0.3
+    loud: float = 1.6
+    gain: PositiveFloat = 3.0
+    release: PositiveFloat = 0.003
     floor: NegativeFloat = -6.5
     # Steps a frame, steps after them (120 ms, with the margin) and steps before them.
     own: PositiveInt = 2
@@ -80,27 +85,38 @@ class PhoneticEncoder(nn.Module):
         positions = sinusoids(config.positions, config.width)
         self.register_buffer("positions", positions, persistent=False)
 
-    def spectrum(self, audio: Tensor, floor: float) -> Tensor:
-        """Return Whisper's log-mel spectra (B, n, mels) of ``audio (B, 160 n + 240)``.
-
-        ``floor`` is the log10 of the power below which all is silence.
-        """
+    def spectra(self, audio: Tensor) -> Tensor:
+        """Return the log10 of the mel power (B, n, mels) of ``audio (B, 160 n + 240)``."""
         pieces = audio.unfold(1, FFT, MEL_HOP) * self.bell
         power = torch.fft.rfft(pieces).abs().square() @ self.bank
-        return (power.clamp_min(FAINTEST).log10().clamp_min(floor) + 4) / 4
+        return power.clamp_min(FAINTEST).log10()
 
     def embed(self, spectra: Tensor) -> Tensor:
         """Return the steps (B, (n + 1) // 2, width), without positions, of ``spectra (B, n, mels)``."""
         x = F.gelu(self.conv1(spectra.transpose(1, 2)))
         return F.gelu(self.conv2(x)).transpose(1, 2)
 
-    def steps(self, audio: Tensor) -> Tensor:
-        """Return the steps (B, n, width), without positions, of ``audio (B, 320 n + 720)``.
+    def steps(self, audio: Tensor, loudest: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the steps (B, n, width), without positions, of ``audio (B, 320 n + 720)``, and how loud it was.
 
-        The first step's instant is ``MARGIN`` samples after the start of ``audio``.
+        The first step's instant is ``MARGIN`` samples after the start of ``audio``. ``loudest (B,)`` is what the
+        call for the n steps before gave; without it the speech begins here.
         """
-        # The outermost steps come from the convolutions' padding.
-        return self.embed(self.spectrum(audio, self.config.floor))[:, 1:-1]
+        config = self.config
+        spectra = self.spectra(audio)
+        loudest = self._loudest(spectra.amax(2), loudest)
+        gain = (config.loud - loudest).clamp(0, config.gain)[..., None]
+        x = self.embed(scaled(spectra + gain, config.floor))
+        # The outermost steps come from the convolutions' padding; the next steps' audio starts three spectra back.
+        return x[:, 1:-1], loudest[:, -4]
+
+    def _loudest(self, loud: Tensor, before: Tensor | None) -> Tensor:
+        """Return the loudest of ``loud (B, n)`` so far, less what it fell since, from ``before (B,)`` on."""
+        falls = self.config.release * torch.arange(1, loud.shape[1] + 1, device=loud.device)
+        so_far = (loud + falls).cummax(1).values
+        if before is None:
+            before = loud.new_full(loud.shape[:1], self.config.expected)
+        return so_far.maximum(before[:, None]) - falls
 
     def forward(self, steps: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
         """Return the features (B, N, own + ahead, width) of N frames in a row, and the past of the next.
@@ -184,6 +200,11 @@ class Attention(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def scaled(spectra: Tensor, floor: float) -> Tensor:
+    """Return ``spectra``, log10 of power, in Whisper's scale; what is below ``floor`` is silence."""
+    return (spectra.clamp_min(floor) + 4) / 4
 
 
 def sinusoids(length: int, width: int) -> Tensor:

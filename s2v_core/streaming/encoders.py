@@ -246,6 +246,7 @@ class PhoneticSteps:
         self._speech = weight.new_zeros(1, MARGIN)  # whose steps are not known yet
         self._steps = weight.new_zeros(1, 0, encoder.config.width)  # of the past and still to come
         self._past = encoder.no_past(1, position)
+        self._loudest: Tensor | None = None
         self._kept, self._frames, self._samples = 0, 0, 0
 
     def feed(self, audio: Tensor) -> Tensor:
@@ -275,7 +276,8 @@ class PhoneticSteps:
         self._speech = torch.cat([self._speech, audio], dim=1)
         count = (self._speech.shape[1] - 2 * MARGIN) // PHONETIC_HOP + 1
         if count > 0:
-            steps = self._encoder.steps(self._speech[:, : (count - 1) * PHONETIC_HOP + 2 * MARGIN])
+            known = self._speech[:, : (count - 1) * PHONETIC_HOP + 2 * MARGIN]
+            steps, self._loudest = self._encoder.steps(known, self._loudest)
             self._steps = torch.cat([self._steps, steps], dim=1)
             self._speech = self._speech[:, count * PHONETIC_HOP :]
 

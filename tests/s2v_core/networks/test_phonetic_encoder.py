@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from s2v_core.networks.phonetic_encoder import HOP, MARGIN, PhoneticConfig, PhoneticEncoder
+from s2v_core.networks.phonetic_encoder import HOP, MARGIN, PhoneticConfig, PhoneticEncoder, scaled
 
 SMALL = PhoneticConfig(width=12, heads=3, mels=8, positions=200, past=6)
 FRAME = SMALL.own * HOP  # samples
@@ -42,7 +42,7 @@ def published() -> Path:
 
 def placed(network: PhoneticEncoder, audio: Tensor) -> Tensor:
     """The steps of ``audio (B, T)`` between silence, as many as its frames see."""
-    return network.steps(F.pad(audio, (MARGIN, MARGIN + network.config.ahead * HOP)))
+    return network.steps(F.pad(audio, (MARGIN, MARGIN + network.config.ahead * HOP)))[0]
 
 
 @torch.inference_mode()
@@ -55,8 +55,8 @@ def test_whole_recordings_get_whispers_features(published):
     network.load_state_dict({k: v for k, v in named.items() if not k.startswith("ln_post")})
     audio = F.pad(vectors["audio"], (0, 48_000 - len(vectors["audio"])))[None, None]
     centred = F.pad(audio, (200, 200), mode="reflect")[0]
-    loudest = network.spectrum(centred, -10)[:, :300].max().item() * 4 - 4
-    spectra = network.spectrum(centred, loudest - 8)[:, :300]
+    spectra = network.spectra(centred)[:, :300]
+    spectra = scaled(spectra, spectra.max().item() - 8)
     torch.testing.assert_close(spectra[0].T, vectors["mel"], atol=2e-5, rtol=0)
     x = network.embed(spectra) + network.positions[:150]
     torch.testing.assert_close(x[0], vectors["layer0"], atol=1e-4, rtol=1e-4)
@@ -65,11 +65,36 @@ def test_whole_recordings_get_whispers_features(published):
         torch.testing.assert_close(x[0], vectors[f"layer{number}"], atol=1e-4, rtol=1e-3)
 
 
-def test_steps_of_a_piece_are_those_of_the_whole(network, audio):
-    whole = network.steps(F.pad(audio, (MARGIN, MARGIN)))
-    piece = network.steps(audio[:, 7 * HOP - MARGIN : 9 * HOP + MARGIN])
+@pytest.mark.parametrize("scale", [1e-4, 1, 10])
+def test_steps_of_pieces_are_those_of_the_whole(network, audio, scale):
+    padded = F.pad(scale * audio, (MARGIN, MARGIN))
+    whole, loudest = network.steps(padded)
+    first, before = network.steps(padded[:, : 6 * HOP + 2 * MARGIN])
+    second, after = network.steps(padded[:, 7 * HOP :], before)
     assert whole.shape == (2, 41, 12)
-    torch.testing.assert_close(piece, whole[:, 7:10])
+    torch.testing.assert_close(torch.cat([first, second], dim=1), whole)
+    torch.testing.assert_close(after, loudest)
+
+
+def test_a_soft_voice_is_encoded_like_a_loud_one_once_it_has_spoken(network, audio):
+    """The loudest band is caught up with at once, as long as it is louder than expected."""
+    padded = F.pad(audio, (MARGIN, MARGIN))
+    loudest = network.spectra(padded).amax((1, 2), keepdim=True)[..., 0]
+    loud, soft = (network.steps(padded * 10 ** ((to - loudest) / 2))[0] for to in (1.5, 0.8))
+    after = network.spectra(padded).amax(2).argmax(1).max() // 2 + 2
+    torch.testing.assert_close(soft[:, after:], loud[:, after:], atol=1e-3, rtol=0)
+    unscaled, _ = network.steps(padded * 10 ** ((-2 - loudest) / 2))
+    assert (unscaled - loud)[:, after:].abs().max() > 1e-2
+
+
+def test_the_loudest_band_falls_by_3_db_a_second(network):
+    """Two seconds of silence after a loud noise, by the closed form."""
+    noise = torch.randn(1, 100 * HOP)
+    _, loudest = network.steps(noise)
+    silence = torch.zeros(1, 102 * HOP + 2 * MARGIN - HOP)
+    spectra = (silence.shape[1] - 240) // 160
+    _, after = network.steps(silence, loudest)
+    torch.testing.assert_close(after, loudest - 0.003 * (spectra - 3))
 
 
 @torch.inference_mode()
@@ -123,6 +148,6 @@ def test_a_frame_forgets_what_is_further_back_than_every_block_reaches(network, 
 
 @torch.inference_mode()
 def test_silence_is_the_same_however_deep(network):
-    steps = network.steps(torch.zeros(1, 20 * FRAME))
-    noise = network.steps(torch.randn(1, 20 * FRAME) * 1e-6)
+    steps, _ = network.steps(torch.zeros(1, 20 * FRAME))
+    noise, _ = network.steps(torch.randn(1, 20 * FRAME) * 1e-6)
     torch.testing.assert_close(steps, noise)
