@@ -1,11 +1,11 @@
-"""How fast each stage trains here, at the paper's size and at the shipped one, and of how fast it could.
+"""How fast each stage trains here, at the paper's size and at the shipped one.
 
     python -m training.bench
     python -m training.bench --sizes avatars --stages stage2 --batch 16
 
 A row each: clips and frames a second, with all discriminators, and the share of the machine's peak, which
-is a large matrix product's. The clips are noise: drawing them is in no figure. Without --batch, a CPU is
-given 2 clips a step, and a GPU what the settings say.
+is the speed of a large matrix product. The clips are noise, and the time to draw them is not counted. Without
+--batch, a step has 2 clips on a CPU, and the settings' on a GPU.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from s2v_core.networks.composer import ComposerConfig
 from s2v_core.networks.speech2face import Speech2Face
-from s2v_core.rates import FPS, FRAME_SAMPLES
+from s2v_core.rates import FPS, FRAME_SAMPLES, STEPS_PER_SECOND
 from training.cpc import CPCSettings, CPCTrainer
 from training.data import in_memory
 from training.data.in_memory import InMemoryClips
@@ -36,8 +36,10 @@ from training.stage2 import Stage2Settings, Stage2Trainer
 
 CONFIGS = Path("training/configs")
 SIZES = ("paper", "avatars")
-FRAMES = 60  # of a clip: CREMA-D's and the avatars' last about so long
-Made = tuple[Trainer, float]  # a trainer, and how many frames of each clip its step looks at
+# Of a clip: about as long as CREMA-D's and the avatars'.
+FRAMES = 60
+# A trainer, and how many frames of each clip a step uses.
+Made = tuple[Trainer, float]
 
 
 def cpc(folder: Path, batch: list[str], accelerator: Accelerator) -> Made:
@@ -53,16 +55,16 @@ def stage1(folder: Path, batch: list[str], accelerator: Accelerator) -> Made:
     clips = noisy(composer.height, composer.width)
     frames = FPS * (config.shortest + config.longest) / 2
     context = config.model.omega if config.model.summary == "last" else composer.context
-    seen = features(clips, composer, context)
-    return Stage1Trainer(config, seen, clips.mean_poses(), accelerator), frames
+    inputs = features(clips, composer, context)
+    return Stage1Trainer(config, inputs, clips.mean_poses(), accelerator), frames
 
 
 def stage2(folder: Path, batch: list[str], accelerator: Accelerator) -> Made:
     """Return stage 2 at the size of ``folder``."""
     config = settings.read(folder / "stage2.yaml", Stage2Settings, batch)
     clips = noisy(config.model.height, config.model.width)
-    seen = features(clips, config.model, config.model.context)
-    return Stage2Trainer(config, clips, seen, accelerator), config.frames
+    inputs = features(clips, config.model, config.model.context)
+    return Stage2Trainer(config, clips, inputs, accelerator), config.frames
 
 
 def sdfa(folder: Path, batch: list[str], accelerator: Accelerator, name: str = "sdfa") -> Made:
@@ -92,9 +94,9 @@ STAGES: dict[str, Callable[[Path, list[str], Accelerator], Made]] = {
 
 def noisy(height: int, width: int) -> InMemoryClips:
     """Return two clips of noise."""
-    dice = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     return InMemoryClips.of(
-        **{name: in_memory.noise(FRAMES, height, width, dice) for name in ("a", "b")}
+        **{name: in_memory.noise(FRAMES, height, width, rng) for name in ("a", "b")}
     )
 
 
@@ -105,9 +107,9 @@ def features(clips: InMemoryClips, model: ComposerConfig, context: int) -> list[
         f"map.{i}": torch.rand(c, size[0] << i, size[1] << i) for i, c in enumerate(model.teacher)
     }
     vectors = {"emotion": torch.rand(FRAMES // 2, model.mu), "identity": torch.rand(model.nu)}
-    recalled = {"mu": torch.randn(1, model.mu), "nu": torch.randn(1, model.nu)}
-    heard = {"context.0": torch.randn(100 // FPS * FRAMES, context)}
-    whole = maps | vectors | recalled | heard
+    retrieved = {"mu": torch.randn(1, model.mu), "nu": torch.randn(1, model.nu)}
+    contexts = {"context.0": torch.randn(STEPS_PER_SECOND // FPS * FRAMES, context)}
+    whole = maps | vectors | retrieved | contexts
     return [whole | {"speech.0": clips.speech(index)} for index in range(len(clips))]
 
 
@@ -140,7 +142,8 @@ def rows(stages: list[str], sizes: list[str], batch: int | None) -> Iterator[str
                 f"{stage:10}{size:10}{clips:6}{speed:9.2f}{speed * frames:10.1f}"
                 f"{rate / 1e9:9.1f}{rate / top:9.0%}"
             )
-            accelerator.free_memory()  # it would hold every network until the end
+            # It would keep every network until the end.
+            accelerator.free_memory()
 
 
 def main() -> None:

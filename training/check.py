@@ -1,21 +1,20 @@
-"""The data doctor: what is wrong with a prepared corpus, clip by clip.
+"""Check a prepared corpus, clip by clip.
 
     python -m training.check --data data/crema_d
     python -m training.check --data data/grid --syncnet runs/avatars/export/syncnet --out grid.csv
 
-Writes a line a clip (--out, by default DATA/check.csv), prints what is usual, and names the clips that
-are not. Columns: fps of the source, seconds, face (share of the frames looked at that show a face where
+Writes a line a clip (--out, by default DATA/check.csv), prints the percentiles of each column, and names
+unusual clips. Columns: fps of the source, seconds, face (share of the checked frames that show a face where
 the alignment should have put it), movement (how much the picture changes, in grey levels of 255; 0: a
 still), level and peak (dBFS), clipped (share of the samples at the peak), offset (frames by which the
-sound comes late) and confidence (SyncNet's, empty without it), same_sound and same_picture (the clip it
-is a copy of), resembles (whose face, other than the actor's, is nearest) and margin (how much nearer the
+sound is late) and confidence (SyncNet's, empty without it), same_sound and same_picture (the clip it
+is a copy of), resembles (the most similar face of another actor) and margin (how much more similar the
 actor's own is).
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +25,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from s2v_core.command import run_command
 from s2v_core.errors import UserError
 from s2v_core.face.align import HEIGHT, WIDTH
 from s2v_core.face.landmarks import detect
@@ -36,12 +36,16 @@ from training.data import duplicates, shards
 from training.data.clips import Clips
 from training.data.duplicates import Fingerprint
 
-LOOKS = 6  # frames of a clip in which the face is looked for
-# Where the cascade sees the face of an aligned crop (on average over the avatars): x, y, width, height.
+# Frames of a clip in which a face is looked for.
+LOOKS = 6
+# Where the cascade finds the face of an aligned crop, on average over the avatars: x, y, width, height.
 FACE_BOX = (7.5, 9.9, 81.0, 81.0)
-IN_PLACE = 0.6  # intersection over union with it; a face a quarter of its width aside is below
-AT_PEAK = 0.98  # of the peak: clipped speech is there far more often than speech that is not
-WORST = 5  # clips named for each complaint
+# Intersection over union with it; a face a quarter of its width aside is below.
+IN_PLACE = 0.6
+# Of the peak: clipped speech is there far more often than other speech.
+AT_PEAK = 0.98
+# Clips named for each complaint.
+WORST = 5
 MEASURED = (
     "fps",
     "seconds",
@@ -75,13 +79,13 @@ COMPLAINTS = (
     Complaint("sound and picture out of step", "offset", abs, 3),
     Complaint("same sound as another clip", "same_sound", lambda name: bool(name), 0.5),
     Complaint("same picture as another clip", "same_picture", lambda name: bool(name), 0.5),
-    # Two names of one person come out about even; the nearest of the avatars' own clips has 0.09.
+    # Two names of one person have a margin of about 0; the smallest of the avatars' own clips is 0.09.
     Complaint("looks like another actor", "margin", lambda margin: -margin, -0.03),
 )
 
 
 class Examined(Dataset):
-    """What can be told of each clip alone, and what is remembered of it to compare it with others."""
+    """Each clip's own measures, and its fingerprint to compare it with other clips."""
 
     def __init__(self, clips: Clips, syncnet: Path | None) -> None:
         self.clips = clips
@@ -91,12 +95,9 @@ class Examined(Dataset):
         return len(self.clips)
 
     def __getitem__(self, index: int) -> tuple[dict[str, Any], Fingerprint]:
-        """Return a clip's measures and its memory."""
-        row, frames, speech = (
-            self.clips.rows[index],
-            self.clips.frames(index),
-            self.clips.speech(index),
-        )
+        """Return a clip's measures and its fingerprint."""
+        row = self.clips.rows[index]
+        frames, speech = self.clips.frames(index), self.clips.speech(index)
         measures = {"name": row.name, "actor": row.actor, "split": row.split, "fps": row.fps}
         measures |= {"seconds": row.frames / FPS, "face": face_share(frames)}
         measures |= {"movement": movement(frames)} | loudness(speech)
@@ -107,14 +108,14 @@ class Examined(Dataset):
 
 
 def face_share(frames: Tensor) -> float:
-    """Return the share of some of ``frames (N, 3, H, W)`` that show a face where the crop should have it."""
+    """Return in what share of LOOKS of the ``frames (N, 3, H, W)`` a face is where the crop should have it."""
     at = np.linspace(0, len(frames) - 1, LOOKS).round().astype(int)
     pictures = ((frames[at] + 1) * 127.5).byte().movedim(1, -1).numpy()
     return float(np.mean([_in_place(picture) for picture in pictures]))
 
 
 def _in_place(picture: np.ndarray) -> bool:
-    # Twice as large: the detector looks for faces of 60 pixels and more.
+    # Twice as large: the detector finds faces of 60 pixels and more.
     doubled = cv2.resize(picture, (2 * WIDTH, 2 * HEIGHT))
     box = detect(doubled)
     return box is not None and _overlap(np.array(box) / 2, np.array(FACE_BOX)) >= IN_PLACE
@@ -128,7 +129,7 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def movement(frames: Tensor) -> float:
-    """Return how far ``frames (N, 3, H, W)`` in [-1, 1] are from their mean, in grey levels of 255."""
+    """Return the RMS difference of ``frames (N, 3, H, W)`` in [-1, 1] from their mean, in grey levels of 255."""
     grey = frames.mean(1)
     return float((grey - grey.mean(0)).square().mean().sqrt() * 127.5)
 
@@ -145,28 +146,28 @@ def loudness(speech: Tensor) -> dict[str, float]:
 
 def examine(clips: Clips, syncnet: Path | None, workers: int) -> list[dict[str, Any]]:
     """Return a record of each clip, see COLUMNS."""
-    loader = DataLoader(
+    loader: DataLoader = DataLoader(
         Examined(clips, syncnet),
         batch_size=None,
-        collate_fn=_as_it_is,
+        collate_fn=_unchanged,
         num_workers=workers,
-        # Spawned, not forked: a fork inherits torch's locks but not the threads that would open them.
+        # Spawned, not forked: a fork inherits torch's locks but not the threads that release them.
         multiprocessing_context="spawn" if workers else None,
     )
-    records, memories = zip(*tqdm(loader, unit="clip", desc="clips"), strict=True)
-    for record, comparison in zip(records, _compared(clips, memories), strict=True):
-        record |= comparison
-    return list(records)
+    records, fingerprints = zip(*tqdm(loader, unit="clip", desc="clips"), strict=True)
+    compared = _compared(clips, fingerprints)
+    return [record | columns for record, columns in zip(records, compared, strict=True)]
 
 
-def _as_it_is(examined: tuple[dict[str, Any], Fingerprint]) -> tuple[dict[str, Any], Fingerprint]:
+def _unchanged(examined: Any) -> Any:
+    """Keep a clip's numbers as they are, where DataLoader would make tensors of them."""
     return examined
 
 
-def _compared(clips: Clips, memories: tuple[Fingerprint, ...]) -> Iterator[dict[str, Any]]:
-    """Yield what each clip shares with the others."""
+def _compared(clips: Clips, fingerprints: tuple[Fingerprint, ...]) -> Iterator[dict[str, Any]]:
+    """Yield each clip's COMPARED columns."""
     sound, movements, portraits = (
-        np.stack([getattr(memory, kind) for memory in memories])
+        np.stack([getattr(fingerprint, kind) for fingerprint in fingerprints])
         for kind in ("sound", "movement", "portrait")
     )
     n_frames = [row.frames for row in clips.rows]
@@ -184,7 +185,7 @@ def _compared(clips: Clips, memories: tuple[Fingerprint, ...]) -> Iterator[dict[
 
 
 def show(records: list[dict[str, Any]]) -> None:
-    """Print what is usual in each column and the worst clips of each complaint."""
+    """Print the percentiles of each column and the worst clips of each complaint."""
     print(
         f"{len(records):,} clips{'':8}{'least':>10}{'5 %':>10}{'median':>10}{'95 %':>10}{'most':>10}"
     )
@@ -210,12 +211,23 @@ def complaints(records: list[dict[str, Any]], complaint: Complaint) -> list[dict
 
 def _particulars(record: dict[str, Any], complaint: Complaint) -> str:
     value = record[complaint.column]
-    told = value if isinstance(value, str) else f"{complaint.column} {value:.3g}"
-    return f"{record['resembles']} ({told})" if complaint.column == "margin" else told
+    text = value if isinstance(value, str) else f"{complaint.column} {value:.3g}"
+    return f"{record['resembles']} ({text})" if complaint.column == "margin" else text
 
 
-def main() -> None:
-    """Parse the command line, examine, and tell."""
+def check(data: Path, out: Path, syncnet: Path | None, workers: int) -> None:
+    """Examine the clips of ``data``, write their records into the table ``out``, and print a summary."""
+    try:
+        records = examine(Clips.read(data), syncnet, workers)
+        shards.write_table(out, COLUMNS, map(_rounded, records))
+    except OSError as error:
+        raise UserError(str(error)) from None
+    show(records)
+    print(f"a line a clip: {out}")
+
+
+def main() -> int:
+    """Parse the command line, check, and return the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -225,14 +237,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0, help="processes beside this one")
     args = parser.parse_args()
     out = args.out or args.data / "check.csv"
-    try:
-        records = examine(Clips.read(args.data), args.syncnet, args.workers)
-        shards.write_table(out, COLUMNS, map(_rounded, records))
-    except (UserError, OSError) as error:
-        print(f"check: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    show(records)
-    print(f"a line a clip: {out}")
+    return run_command("check", lambda: check(args.data, out, args.syncnet, args.workers))
 
 
 def _rounded(record: dict[str, Any]) -> dict[str, Any]:
@@ -240,4 +245,4 @@ def _rounded(record: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -6,34 +6,39 @@ python -m training.cpc --config training/configs/avatars/cpc.yaml --data data/av
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from s2v_core.networks.cpc import CPC, CPCConfig
+from s2v_core.settings import Settings
 from training.data.augment import augment, other_voice
 from training.data.clips import Clips
 from training.engine import config as settings
 from training.engine.config import Schedule
 from training.engine.distributed import item_rngs
-from training.engine.dry_run import report_cost
-from training.engine.loop import export, run
-from training.engine.optim import accelerated, prepared
+from training.engine.fit import fit, seeded, start
+from training.engine.optim import prepared
 from training.objectives import losses
 
+# How many times as fast a clip may be played: other voices.
+RATES = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2)
 
-@dataclass(frozen=True)
-class CPCSettings:
+
+class CPCSettings(Settings):
     """Stage 0's settings; window and steps ahead are the original paper's."""
 
     model: CPCConfig
     schedule: Schedule
-    window: int = 20_480  # samples, 128 steps
-    ahead: int = 12  # K, steps predicted
-    rivals: int = 128  # negatives from other sequences, beside those of the same sequence
+    # Samples; 128 steps.
+    window: PositiveInt = 20_480
+    # K, how many steps ahead are predicted.
+    ahead: PositiveInt = 12
+    # Negatives from other sequences, beside those of the same sequence.
+    rivals: NonNegativeInt = 128
 
 
 class Predictive(nn.Module):
@@ -60,9 +65,8 @@ class CPCTrainer:
         self.schedule = config.schedule.over(len(clips))
         self.speech = [clips.speech(i) for i in range(len(clips))]
         network = Predictive(config.model, config.ahead)
-        self.network, self.updates = prepared(
-            accelerator, network, self.schedule, torch.optim.Adam
-        )  # as van den Oord et al.
+        # Adam, as van den Oord et al.
+        self.network, self.updates = prepared(accelerator, network, self.schedule, torch.optim.Adam)
 
     def batch(self, step: int) -> Tensor:
         """Return ``batch`` windows (B, T) of random clips, each in another voice, room and level."""
@@ -72,9 +76,7 @@ class CPCTrainer:
 
     def _window(self, rng: np.random.Generator) -> Tensor:
         speech = self.speech[rng.integers(len(self.speech))]
-        speech = augment(
-            other_voice(speech, rng.choice((0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2))), rng
-        )
+        speech = augment(other_voice(speech, rng.choice(RATES)), rng)
         while len(speech) < self.config.window:
             speech = torch.cat([speech, speech])
         start = rng.integers(len(speech) - self.config.window + 1)
@@ -94,15 +96,10 @@ class CPCTrainer:
 def main(args: argparse.Namespace) -> None:
     """Train and export."""
     config = settings.read(args.config, CPCSettings, args.overrides)
-    torch.manual_seed(config.schedule.seed)
-    accelerator = accelerated(config.schedule)
+    accelerator = seeded(config.schedule)
     trainer = CPCTrainer(config, Clips.read(args.data, "train"), accelerator)
-    if args.dry_run:
-        report_cost(trainer, accelerator, "cpc")
-        return
-    run(trainer, accelerator, args.run / "cpc")
-    export(accelerator, args.run / "export" / "cpc", trainer.updates.learnt.cpc, config.model)
+    fit(trainer, args, "cpc", part="cpc")
 
 
 if __name__ == "__main__":
-    settings.start(__doc__, main)
+    raise SystemExit(start(__doc__, main))

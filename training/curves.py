@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from s2v_core.command import run_command
 from s2v_core.errors import UserError
 
-COLUMNS, WIDTH, HEIGHT = 3, 4.0, 2.6  # panels side by side; inches
+# Panels side by side, and the size of one in inches.
+COLUMNS, WIDTH, HEIGHT = 3, 4.0, 2.6
 NOT_LOSSES = ("samples_per_second", "data_share", "seconds", "step")
-SMOOTHED = 5  # lines of a log that a point averages
+# Lines of a log that a point averages.
+SMOOTHED = 5
 
 
 def read(log: Path) -> dict[str, list[tuple[int, float]]]:
@@ -63,20 +65,16 @@ def draw(run: Path) -> Figure:
     return figure
 
 
-def main() -> None:
-    """Draw the curves of a run."""
+def main() -> int:
+    """Draw the curves of a run and return the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("run", type=Path, help="folder of a training run")
     parser.add_argument("--out", type=Path, required=True, help="picture to write")
     args = parser.parse_args()
-    try:
-        draw(args.run).savefig(args.out, dpi=100)
-    except UserError as error:
-        print(f"curves: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    return run_command("curves", lambda: draw(args.run).savefig(args.out, dpi=100))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

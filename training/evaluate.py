@@ -1,10 +1,10 @@
-"""Table 1, and more: every method against the real video on clips that training never saw.
+"""Table 1, and more: every method against the real video, on held-out clips.
 
     python -m training.evaluate --model checkpoints/avatars --data data/avatars --split test --out results
     python -m training.evaluate --model checkpoints/avatars --data data/avatars --split unobserved --out results/new
 
-Writes clips.csv (a line a clip and row; an interrupted run goes on from it), table.json, table.md, figure3.png
-(frames side by side, as the paper's Figure 3), failures.png (the clips that Speech2Video did worst) and
+Writes clips.csv (a line a clip and row; an interrupted run resumes from it), table.json, table.md, figure3.png
+(frames side by side, as the paper's Figure 3), failures.png (the clips with the lowest SSIM by Speech2Video) and
 figure4.png (the same for unobserved voices, its Figure 4).
 SDFA's still is the clip's first frame, as in its paper. Four controls: `real` is the video itself, `still` its
 first frame repeated; `sdfa_neutral` starts from a neutral frame of the same speaker's, because the first frame of a
@@ -15,36 +15,37 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from s2v_core.errors import UserError
+import pandas as pd
+
+from s2v_core.command import run_command
 from training.data.clips import Clips
 from training.evaluation.comparison import Comparison, Subject, measure
 from training.evaluation.figures import sheet, spread, strips
 from training.evaluation.table import METHODS, markdown, summary
 
 
-def worst(clips: Clips, records: list[dict], n: int) -> list[int]:
-    """Return the places of the ``n`` clips whose Speech2Video frames are least like the real ones (SSIM)."""
-    ssim = {r["clip"]: r["ssim"] for r in records if r["method"] == "speech2video"}
+def worst(clips: Clips, records: pd.DataFrame, n: int) -> list[int]:
+    """Return the indices of the ``n`` clips whose Speech2Video frames have the lowest SSIM."""
+    ssim = records[records["method"] == "speech2video"].set_index("clip")["ssim"]
     return sorted(range(len(clips)), key=lambda index: ssim[clips.rows[index].name])[:n]
 
 
 def draw(subject: Subject, path: Path, shown: Sequence[int]) -> None:
-    """Draw the clips at the places ``shown``, the same speech by every method."""
+    """Write a figure of the clips ``shown`` (indices), the same speech by every method."""
     comparison, rows = Comparison(subject), []
     for index in shown:
         videos = dict(comparison.videos(index))
-        made = ((name, videos[name]) for name in ("real", *METHODS))
-        rows += strips(comparison.clips.rows[index].name, made)
+        compared = ((name, videos[name]) for name in ("real", *METHODS))
+        rows += strips(comparison.clips.rows[index].name, compared)
     sheet(rows).save(path)
 
 
 def evaluate(subject: Subject, out: Path, drawn: int, workers: int) -> None:
-    """Measure, summarise and draw into ``out``."""
+    """Write the scores, the table and the figures into ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     records, clips = measure(subject, out, workers), Clips.read(subject.data, subject.split)
     table = summary(records)
@@ -58,8 +59,8 @@ def evaluate(subject: Subject, out: Path, drawn: int, workers: int) -> None:
     print(markdown(table))
 
 
-def main() -> None:
-    """Parse the command line and evaluate."""
+def main() -> int:
+    """Parse the command line, evaluate, and return the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -72,17 +73,9 @@ def main() -> None:
     add("--workers", type=int, default=2, help="processes, a core each")
     add("--phones", type=Path, help="the corpus's folder of phone labels, for the column closure")
     args = parser.parse_args()
-    try:
-        evaluate(
-            Subject(args.model, args.data, args.split, args.phones),
-            args.out,
-            args.drawn,
-            args.workers,
-        )
-    except UserError as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    subject = Subject(args.model, args.data, args.split, args.phones)
+    return run_command("evaluate", lambda: evaluate(subject, args.out, args.drawn, args.workers))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

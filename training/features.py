@@ -1,36 +1,39 @@
-"""What the frozen networks see and hear in every clip, worked out once for stages 1 and 2.
+"""Extract the frozen networks' features of every clip, once for stages 1 and 2.
 
     python -m training.features --config training/configs/avatars/features.yaml --data data/avatars --run runs/avatars
 
 RUN/features/NAME.safetensors holds for each clip:
-speech.0 (T,) as recorded, speech.1.. augmented (training clips only); context.0.. (L, D), CPC.features of each,
-emotion (N / 2, D_mu) of every second frame, identity (D_nu) of the first, map.0.. its pools, smallest first.
+speech.0 (T,) as recorded, speech.1.. augmented (training clips only); context.0.. (L, D), CPC.features of each;
+emotion (N / 2, D_mu) of every second frame; identity (D_nu) of the first; map.0.. its pools, smallest first.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import NonNegativeInt, PositiveInt
 from safetensors.torch import save_file
 from tqdm import tqdm
 
+from s2v_core.settings import Settings
 from training.data.augment import augment
 from training.data.clips import Clips
 from training.data.features import FrozenNetworks
 from training.engine import config as settings
+from training.engine.fit import start
 
 
-@dataclass(frozen=True)
-class FeaturesSettings:
-    """How many augmented copies of each training clip are heard."""
+class FeaturesSettings(Settings):
+    """What is extracted of each clip."""
 
-    copies: int = 4
-    every: int = 2  # the emotion of every second frame: neighbours hardly differ
-    seed: int = 0
+    # Augmented copies of each training clip.
+    copies: NonNegativeInt = 4
+    # The emotion of every second frame: neighbours hardly differ.
+    every: PositiveInt = 2
+    seed: NonNegativeInt = 0
 
 
 @torch.inference_mode()
@@ -61,4 +64,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    settings.start(__doc__, main)
+    raise SystemExit(start(__doc__, main))

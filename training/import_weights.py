@@ -16,12 +16,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import pickle
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.error import URLError
 
 import numpy as np
@@ -29,6 +28,7 @@ import torch
 from numpy._core import multiarray
 from torch import Tensor, nn
 
+from s2v_core.command import run_command
 from s2v_core.errors import UserError
 from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
@@ -39,33 +39,39 @@ from training.networks.senet import SENET_BLOCKS, SENet, SENetConfig
 from training.networks.vgg import VGG, VGG_BLOCKS, VGGConfig
 
 # What a pickled array is made of; crema.dat keeps its mean face as one.
-NUMPY = [
+NUMPY: list[Any] = [
     np.ndarray,
     np.dtype,
     np.dtypes.Float64DType,
     np.dtypes.Float32DType,
     multiarray._reconstruct,
 ]
-Names = dict[str, str]  # a published name to the one here, without .weight and the like
+# From a published layer's name to the one here, both without .weight and the like.
+Names = dict[str, str]
 RECURRENT = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+N = TypeVar("N", bound=nn.Module)
 ALBANIE = "https://www.robots.ox.ac.uk/~albanie/models/pytorch-mcn"
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where published weights are, and what becomes of them."""
+    """Where published weights are, and how they are converted."""
 
-    url: str  # of the file, or of the page that leads to it
+    # Of the file, or of the page that links to it.
+    url: str
     export: str
-    convert: Callable[[Any], tuple[nn.Module, Any]]  # the loaded file to a network and its config
-    hash_prefix: str | None = None  # of the file's sha256, where its authors give one
-    by_hand: bool = False  # no program can fetch it
+    # From the loaded file to a network and its config.
+    convert: Callable[[Any], tuple[nn.Module, Any]]
+    # Of the file's sha256, where its authors give one.
+    hash_prefix: str | None = None
+    # Its site lets no program fetch it.
+    by_hand: bool = False
 
 
 def vgg_names() -> Names:
-    """Return how vgg_face_dag's layers are called here."""
+    """Return how vgg_face_dag's layers are called here, where a ReLU follows each convolution."""
     convolutions = {
-        f"conv{block + 1}_{layer + 1}": f"blocks.{block}.{2 * layer}"  # a ReLU after each
+        f"conv{block + 1}_{layer + 1}": f"blocks.{block}.{2 * layer}"
         for block, layers in enumerate(VGG_BLOCKS)
         for layer in range(layers)
     }
@@ -140,15 +146,17 @@ def renamed(weights: dict[str, Tensor], names: Names) -> dict[str, Tensor]:
         layer, _, leaf = key.rpartition(".")
         if key in names:
             found[names[key]] = tensor
-        elif leaf != "num_batches_tracked":  # old exports lack it, and inference needs it not
+        # Old exports lack it, and inference does not need it.
+        elif leaf != "num_batches_tracked":
             found[f"{names[layer]}.{leaf}"] = tensor
     return found
 
 
-def fill(network: nn.Module, weights: dict[str, Tensor]) -> nn.Module:
-    """Load ``weights`` into ``network``, every tensor of it but the counters of its batch norms."""
+def fill(network: N, weights: dict[str, Tensor]) -> N:
+    """Load ``weights`` into ``network``: every tensor but the counters of its batch norms."""
     shapes = {key: tensor.shape for key, tensor in network.state_dict().items()}
-    shaped = {  # a published 1x1 convolution may be a linear layer here
+    # A published 1x1 convolution may be a linear layer here.
+    shaped = {
         key: tensor.reshape(shapes[key]) if key in shapes else tensor
         for key, tensor in weights.items()
     }
@@ -186,7 +194,7 @@ def cpc_audio(file: dict[str, Any]) -> tuple[CPC, CPCConfig]:
 def sdfa(file: dict[str, Any]) -> tuple[SDFA, SDFAConfig]:
     """Return SDFA's generator (Vougioukas et al. 2019) from crema.dat, its CREMA-D model at 16 kHz."""
     if (file["audio_rate"], file["video_rate"]) != (SAMPLE_RATE, 25):
-        raise KeyError(f"it hears {file['audio_rate']} Hz; the model that hears 16000 is crema.dat")
+        raise KeyError(f"it is a model of {file['audio_rate']} Hz; the one of 16000 is crema.dat")
     config = SDFAConfig(
         code=file["id_enc_dim"],
         speech=file["rnn_gen_dim"],
@@ -197,19 +205,20 @@ def sdfa(file: dict[str, Any]) -> tuple[SDFA, SDFAConfig]:
         for part in ("encoder", "encoder_id", "generator")
         for key, tensor in file[part].items()
     }
-    joins = {}
+    joins: dict[str, Tensor] = {}
     for i in range(4):
         join, side = split_join(weights.pop(f"generator.dcl.{i + 1}.dcl1.weight"))
         joins |= {
             f"decoder.blocks.{i}.join.weight": join,
             f"decoder.blocks.{i}.join_side.weight": side,
         }
-    last = {"decoder.blocks.4.grow.bias": torch.zeros(3)}  # the published has none
+    # The published network has none.
+    last = {"decoder.blocks.4.grow.bias": torch.zeros(3)}
     return fill(SDFA(config), renamed(weights, sdfa_names()) | joins | last), config
 
 
 def resemblyzer(file: dict[str, Any]) -> tuple[SpeakerEncoder, SpeakerConfig]:
-    """Return Resemblyzer's voice encoder (Jemine 2019) from pretrained.pt; it remembers nobody yet."""
+    """Return Resemblyzer's voice encoder (Jemine 2019) from pretrained.pt, with no voices stored."""
     config = SpeakerConfig()
     kept = {k: v for k, v in file["model_state"].items() if not k.startswith("similarity_")}
     return fill(SpeakerEncoder(config), kept | {"voices": torch.zeros(0, config.embedding)}), config
@@ -236,7 +245,7 @@ SOURCES = {
 
 
 def fetch(source: Source, folder: Path) -> Path:
-    """Download ``source`` into ``folder``; UserError when it cannot be had or is not what it should be."""
+    """Download ``source`` into ``folder``; UserError when it cannot be downloaded."""
     if source.by_hand:
         raise UserError(
             f"{source.url} links to the file; download it by hand and name it with --file."
@@ -279,8 +288,8 @@ def convert(name: str, path: Path, run: Path) -> Path:
     return run / "export" / source.export
 
 
-def main() -> None:
-    """Fetch, convert and export; exit 2 with one line on a UserError."""
+def main() -> int:
+    """Fetch, convert and export; return the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -289,16 +298,17 @@ def main() -> None:
     parser.add_argument("--file", type=Path, help="the published file, if it is here already")
     parser.add_argument("--sha256", help="what the file's must be, or begin with")
     args = parser.parse_args()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            source = SOURCES[args.name]
-            path = args.file or fetch(source, Path(folder))
-            print("sha256", verify(path, args.sha256 or source.hash_prefix))
-            print("exported to", convert(args.name, path, args.run))
-    except UserError as error:
-        print(f"published: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    return run_command(parser.prog, lambda: import_weights(args))
+
+
+def import_weights(args: argparse.Namespace) -> None:
+    """Fetch the file unless ``args.file`` names it, verify it, convert it and export the network."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = SOURCES[args.name]
+        path = args.file or fetch(source, Path(folder))
+        print("sha256", verify(path, args.sha256 or source.hash_prefix))
+        print("exported to", convert(args.name, path, args.run))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

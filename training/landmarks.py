@@ -1,22 +1,22 @@
-"""Train the landmark network on a corpus with exact landmarks, so that it works on real faces too.
+"""Train the landmark network on a corpus with exact landmarks, to be used on real faces too.
 
     python -m training.landmarks --config training/configs/avatars/landmarks.yaml --data data/avatars --run runs/avatars
 
-It learns from the detector's own boxes on whole frames, under strong changes of light, colour,
-sharpness, scale, rotation and occlusion: the step from rendered to photographed faces.
+It is trained on the face detector's boxes in whole frames, under strong changes of light, sharpness,
+scale, rotation and occlusion, because the faces are rendered and those it will meet are photographed.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-from dataclasses import dataclass
+import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from accelerate import Accelerator
+from pydantic import PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -31,27 +31,30 @@ from s2v_core.face.landmarks import (
     patch_transform,
 )
 from s2v_core.face.points import POINTS
+from s2v_core.settings import Settings
 from training.data import corpora
 from training.data.alignment import read_frames
 from training.data.corpora import Clip
+from training.data.shards import read_rows
 from training.engine import config as settings
 from training.engine.config import Schedule
 from training.engine.distributed import item_rngs
-from training.engine.dry_run import report_cost
-from training.engine.loop import export, run
-from training.engine.optim import accelerated, prepared
+from training.engine.fit import fit, seeded, start
+from training.engine.optim import prepared
 
-SIDE = 144  # of the stored squares: room to shift, turn and scale the 96 pixels the network sees
+# Of the stored squares: room to shift, rotate and scale the network's 96 pixels.
+SIDE = 144
 
 
-@dataclass(frozen=True)
-class LandmarksSettings:
+class LandmarksSettings(Settings):
     """The landmark network's settings."""
 
     model: LandmarkConfig
     schedule: Schedule
-    corpus: str = "../shared/corpora/avatars"
-    frames: int = 4  # of every clip
+    # Folder of the corpus; without one the folder that --data was prepared from.
+    corpus: str = ""
+    # Frames of every clip.
+    frames: PositiveInt = 4
 
 
 def collect(clips: list[Clip], frames: int) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +62,7 @@ def collect(clips: list[Clip], frames: int) -> tuple[np.ndarray, np.ndarray]:
     squares, points = [], []
     for clip in tqdm(clips, desc="faces", unit="clip"):
         video = read_frames(clip.video)
-        exact = np.load(clip.landmarks)["landmarks"][:, POINTS].astype(float)
+        exact = np.load(str(clip.landmarks))["landmarks"][:, POINTS].astype(float)
         for k in np.linspace(0, len(video) - 1, frames).astype(int):
             box = detect(video[k])
             if box is None:
@@ -86,26 +89,33 @@ def vary(
     square: np.ndarray, points: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return a patch (96, 96) uint8 cut under a random similarity and light, and its points (9, 2)."""
-    matrix = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), rng.normal(0, 8), rng.uniform(0.85, 1.2))
+    centre, angle, scale = (SIDE / 2, SIDE / 2), rng.normal(0, 8), rng.uniform(0.85, 1.2)
+    matrix: np.ndarray = cv2.getRotationMatrix2D(centre, angle, scale)
     matrix[:, 2] += rng.normal(0, 4, 2) - (SIDE - PATCH) / 2
     patch = cv2.warpAffine(square, matrix, (PATCH, PATCH), borderMode=cv2.BORDER_REPLICATE)
     points = points @ matrix[:, :2].T + matrix[:, 2]
     if rng.random() < 0.5:
-        patch, points = patch[:, ::-1], mirrored(points)
+        patch, points = patch[:, ::-1], mirror(points)
+    return np.clip(_relit(patch, rng), 0, 255).astype(np.uint8), points
+
+
+def _relit(patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return ``patch (96, 96)`` as float32 in other light, blurred, noisy, and sometimes partly covered."""
     patch = patch.astype(np.float32)
     across, down = np.meshgrid(np.linspace(-1, 1, PATCH), np.linspace(-1, 1, PATCH))
-    patch += rng.normal(0, 25) * across + rng.normal(0, 25) * down  # light from one side
+    # Light from one side.
+    patch += rng.normal(0, 25) * across + rng.normal(0, 25) * down
     patch = 255 * (np.clip(patch, 0, 255) / 255) ** np.exp(rng.normal(0, 0.4))
     patch = cv2.GaussianBlur(patch, (0, 0), rng.uniform(0.3, 2.0)) * rng.uniform(0.6, 1.3)
     patch += rng.normal(0, rng.uniform(0, 12), patch.shape)
     if rng.random() < 0.3:
         x, y = rng.integers(0, PATCH - 20, 2)
         patch[y : y + rng.integers(8, 30), x : x + rng.integers(8, 30)] = rng.uniform(0, 255)
-    return np.clip(patch, 0, 255).astype(np.uint8), points
+    return patch
 
 
-def mirrored(points: np.ndarray) -> np.ndarray:
-    """Return ``points (9, 2)`` of the mirror image: x turned and left and right exchanged."""
+def mirror(points: np.ndarray) -> np.ndarray:
+    """Return ``points (9, 2)`` of the mirror image: x mirrored, left and right points exchanged."""
     flipped = points * [-1, 1] + [PATCH - 1, 0]
     return flipped[[0, 4, 3, 2, 1, 6, 5, 7, 8]]
 
@@ -140,44 +150,52 @@ class LandmarkTrainer:
         """Update the network once."""
         patches, points = (x.to(self.accelerator.device) for x in batch)
         self.network.train()
-        guess = self.network(patches)
-        loss = F.l1_loss(guess, points)
+        loss = F.l1_loss(self.network(patches), points)
         self.updates.learn(loss)
         return {"pixels": 48 * loss.item()}
 
 
+def prepared_from(data: Path) -> Path:
+    """Return the corpus that training.prepare made ``data`` from; UserError when it is not known."""
+    try:
+        return Path(json.loads((data / "report.json").read_text())["root"])
+    except (OSError, ValueError, KeyError):
+        raise UserError(
+            f"{data}/report.json does not name the corpus's folder; give it: --set corpus=FOLDER."
+        ) from None
+
+
 def usable(corpus: Path, data: Path, *splits: str) -> list[Clip]:
     """Return the corpus's clips with exact landmarks that ``data/clips.csv`` puts into ``splits``."""
-    with (data / "clips.csv").open(newline="", encoding="utf-8") as file:
-        names = {row["name"] for row in csv.DictReader(file) if row["split"] in splits}
+    names = {row.name for row in read_rows(data) if row.split in splits}
     clips = corpora.read("crema_d", corpus)
     return [clip for clip in clips if clip.landmarks and clip.name in names]
 
 
-def main(args: argparse.Namespace) -> None:
-    """Train, export and report on actors never seen, or other clips where the corpus has none."""
-    config = settings.read(args.config, LandmarksSettings, args.overrides)
-    squares, points = collect(usable(Path(config.corpus), args.data, "train"), config.frames)
-    torch.manual_seed(config.schedule.seed)
-    accelerator = accelerated(config.schedule)
-    trainer = LandmarkTrainer(config, squares, points, accelerator)
-    if args.dry_run:
-        report_cost(trainer, accelerator, "landmarks")
-        return
-    run(trainer, accelerator, args.run / "landmarks")
-    network = trainer.updates.learnt.cpu().eval()
-    export(accelerator, args.run / "export" / "landmarks", network, config.model)
-    corpus = Path(config.corpus)
-    unseen = usable(corpus, args.data, "unobserved")[::4] or usable(corpus, args.data, "test")
-    squares, points = collect(unseen, 2)
+@torch.inference_mode()
+def mean_error(network: LandmarkNet, squares: np.ndarray, points: np.ndarray) -> float:
+    """Return the mean distance (L1, in pixels) of the network's points from the exact ``points``."""
     inner = slice((SIDE - PATCH) // 2, (SIDE + PATCH) // 2)
-    with torch.inference_mode():
-        guess = (network(normalise(squares[:, inner, inner])).numpy() + 1) * PATCH / 2
-    error = np.abs(guess + (SIDE - PATCH) / 2 - points).mean()
+    patches = normalise(squares[:, inner, inner])
+    predicted = (network.cpu().eval()(patches).numpy() + 1) * PATCH / 2
+    return float(np.abs(predicted + (SIDE - PATCH) / 2 - points).mean())
+
+
+def main(args: argparse.Namespace) -> None:
+    """Train, export, and measure it on held-out actors, or on test clips where the corpus has none."""
+    config = settings.read(args.config, LandmarksSettings, args.overrides)
+    corpus = Path(config.corpus) if config.corpus else prepared_from(args.data)
+    squares, points = collect(usable(corpus, args.data, "train"), config.frames)
+    accelerator = seeded(config.schedule)
+    trainer = LandmarkTrainer(config, squares, points, accelerator)
+    if not fit(trainer, args, "landmarks"):
+        return
+    held_out = usable(corpus, args.data, "unobserved")[::4] or usable(corpus, args.data, "test")
+    error = mean_error(trainer.updates.learnt, *collect(held_out, 2))
     accelerator.print(
-        f"landmarks: {error:.2f} of {PATCH} pixels off, on average, on clips never seen"
+        f"landmarks: {error:.2f} of {PATCH} pixels off, on average, on held-out clips"
     )
 
 
 if __name__ == "__main__":
-    settings.start(__doc__, main)
+    raise SystemExit(start(__doc__, main))

@@ -1,41 +1,42 @@
-"""Train the judge of lips: how far apart are they in a frame?
+"""Train the network that measures lips in generated frames: how far apart are they?
 
 python -m training.lips --config training/configs/avatars/lips.yaml --data data/avatars --run runs/avatars
 
-Like the other judges it sees real frames only, some of them blurred, and no generator learns from it. The
-corpus's landmarks must be exact: a landmark network's hardly follow the inner lips.
+Like the classifiers of training.judges it is trained on real frames only, some of them blurred, and no
+generator is trained on it. The corpus's landmarks must be exact: a landmark network's hardly follow the
+inner lips.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from s2v_core.settings import Settings
 from training.data.augment import varied
 from training.data.clips import Clips
 from training.engine import config as settings
-from training.engine.config import Schedule
+from training.engine.config import Schedule, Share
 from training.engine.distributed import item_rngs
-from training.engine.dry_run import report_cost
-from training.engine.loop import export, run
-from training.engine.optim import accelerated, prepared
+from training.engine.fit import fit, seeded, start
+from training.engine.optim import prepared
 from training.networks.senet import SENet, SENetConfig
 
-UPPER, LOWER = 7, 8  # the inner lips' places in face.POINTS
+# The inner lips' indices in face.POINTS.
+UPPER, LOWER = 7, 8
 
 
-@dataclass(frozen=True)
-class LipsSettings:
+class LipsSettings(Settings):
     """The network has one class: the opening itself."""
 
     model: SENetConfig
     schedule: Schedule
-    soft: float = 0.5  # share of frames shown as blurred as generated ones may be
+    # Share of frames that are blurred, as generated ones may be.
+    soft: Share = 0.5
 
 
 def opening(points: np.ndarray) -> Tensor:
@@ -65,7 +66,7 @@ class LipsTrainer:
         return frame, self.openings[clip][t]
 
     def step(self, batch: tuple[Tensor, Tensor], step: int) -> dict[str, float]:
-        """Update the judge once."""
+        """Update the network once."""
         frames, wanted = (x.to(self.accelerator.device) for x in batch)
         self.network.train()
         loss = (self.network(frames)[:, 0] - wanted).abs().mean()
@@ -74,14 +75,14 @@ class LipsTrainer:
 
 
 @torch.inference_mode()
-def reliability(judge: SENet, clips: Clips) -> dict[str, float]:
-    """Return how well ``judge`` follows the exact landmarks of ``clips``: error and correlation over a clip."""
-    judge.cpu().eval()
+def reliability(network: SENet, clips: Clips) -> dict[str, float]:
+    """Return the mean error, in pixels, and the mean correlation over a clip with ``clips``' exact landmarks."""
+    network.cpu().eval()
     errors, correlations = [], []
     for i in range(len(clips)):
-        read, exact = judge(clips.frames(i))[:, 0], opening(clips.points(i))
-        errors.append((read - exact).abs().mean().item())
-        correlations.append(torch.corrcoef(torch.stack([read, exact]))[0, 1].item())
+        predicted, exact = network(clips.frames(i))[:, 0], opening(clips.points(i))
+        errors.append((predicted - exact).abs().mean().item())
+        correlations.append(torch.corrcoef(torch.stack([predicted, exact]))[0, 1].item())
     return {
         "pixels": float(np.mean(errors)),
         "correlation": float(np.nanmean(correlations)),
@@ -89,20 +90,14 @@ def reliability(judge: SENet, clips: Clips) -> dict[str, float]:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Train, try it on clips it never saw, and export."""
+    """Train, measure it on held-out clips, and export."""
     config = settings.read(args.config, LipsSettings, args.overrides)
     train, test = Clips.read(args.data, "train"), Clips.read(args.data, "test")
-    torch.manual_seed(config.schedule.seed)
-    accelerator = accelerated(config.schedule)
+    accelerator = seeded(config.schedule)
     trainer = LipsTrainer(config, train, accelerator)
-    if args.dry_run:
-        report_cost(trainer, accelerator, "judge_lips")
-        return
-    run(trainer, accelerator, args.run / "judge_lips")
-    judge = trainer.updates.learnt.cpu().eval()
-    export(accelerator, args.run / "export" / "judge_lips", judge, config.model)
-    accelerator.print("judge of lips on test clips:", reliability(judge, test))
+    if fit(trainer, args, "judge_lips"):
+        accelerator.print("lips on test clips:", reliability(trainer.updates.learnt, test))
 
 
 if __name__ == "__main__":
-    settings.start(__doc__, main)
+    raise SystemExit(start(__doc__, main))

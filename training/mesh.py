@@ -2,10 +2,10 @@
 
     uv run --no-project --python 3.11 --with mediapipe==0.10.21 --with tqdm python -m training.mesh data/grid
 
-For corpora without landmarks of their own: the project's landmark network, taught on rendered faces, places
-a real face's crop well, but hardly follows its inner lips and never its lids. MediaPipe counts on an older
-NumPy than the project, hence an environment of its own; it brings the mesh's weights along (Apache 2.0).
-Shards that are done are passed over.
+For corpora without landmarks of their own: the project's landmark network, trained on rendered faces, aligns a
+real face's crop well, but hardly follows its inner lips and never its lids. MediaPipe needs an older NumPy
+than the project, hence an environment of its own; it comes with the mesh's weights (Apache 2.0).
+Finished shards are skipped.
 """
 
 from __future__ import annotations
@@ -22,31 +22,34 @@ import numpy as np
 
 # Of the mesh's 468 points those that are face.POINTS from the mouth on, and face.LIDS.
 PLACES = (61, 291, 13, 14, 160, 144, 387, 373)
-LARGER, MARGIN = 3, 60  # the mesh looks for faces in larger pictures, with something around them
+# The mesh finds faces in larger pictures, with some pixels around them.
+LARGER, MARGIN = 3, 60
 
 
 def find(frames: np.ndarray, mesh: Any) -> np.ndarray:
-    """Return PLACES (N, 8, 2), in pixels, in a clip's ``frames (N, H, W, 3)`` uint8; not a number without a face."""
+    """Return PLACES (N, 8, 2), in pixels, in a clip's ``frames (N, H, W, 3)`` uint8; NaN where there is no face."""
     height, width = LARGER * np.array(frames.shape[1:3]) + 2 * MARGIN
     found = np.full((len(frames), len(PLACES), 2), np.nan, np.float32)
     for k, frame in enumerate(frames):
         if faces := mesh.process(enlarged(frame)).multi_face_landmarks:
             points = [faces[0].landmark[place] for place in PLACES]
             pixels = np.array([(p.x * width, p.y * height) for p in points])
-            found[k] = (pixels - MARGIN) / LARGER - 0.5  # 0 is the middle of the first pixel
+            # 0 is the middle of the first pixel.
+            found[k] = (pixels - MARGIN) / LARGER - 0.5
     return found
 
 
 def enlarged(frame: np.ndarray) -> np.ndarray:
     """Return ``frame (H, W, 3)`` LARGER times as high and wide, its edge repeated for MARGIN pixels."""
-    import cv2  # that of MediaPipe's environment
+    # That of MediaPipe's environment.
+    import cv2
 
     large = cv2.resize(frame, None, fx=LARGER, fy=LARGER, interpolation=cv2.INTER_CUBIC)
-    return cv2.copyMakeBorder(large, *[MARGIN] * 4, cv2.BORDER_REPLICATE)
+    return cv2.copyMakeBorder(large, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REPLICATE)
 
 
-def held(points: np.ndarray) -> np.ndarray:
-    """Return ``points (N, P, 2)`` with those of the last (at first the next) known frame where there are none."""
+def filled(points: np.ndarray) -> np.ndarray:
+    """Return ``points (N, P, 2)``, NaN replaced by the last known frame's points, or the first known's."""
     known = np.isfinite(points).all((1, 2))
     if not known.any():
         return points
@@ -55,20 +58,21 @@ def held(points: np.ndarray) -> np.ndarray:
 
 
 def follow(shards: Path, name: str, clips: list[dict[str, str]], mesh: Any) -> None:
-    """Put lips and lids of the ``clips`` in the shard ``name`` in the place of what its points say of them."""
+    """Overwrite the lips and lids in the points of the shard ``name``, which holds ``clips``."""
     path = shards / f"{name}.points.npy"
     points, frames = np.load(path), np.load(shards / f"{name}.frames.npy", mmap_mode="r")
     for clip in clips:
         whole = slice(int(clip["start"]), int(clip["start"]) + int(clip["frames"]))
-        mesh.reset()  # what it followed is another clip's
-        points[whole, -len(PLACES) :] = held(find(np.array(frames[whole]), mesh))
+        # It tracks faces from frame to frame, and this is another clip.
+        mesh.reset()
+        points[whole, -len(PLACES) :] = filled(find(np.array(frames[whole]), mesh))
     part = path.with_name(f".{path.name}")
     np.save(part, points)
     part.replace(path)
 
 
 def undone(data: Path) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """Yield the shards of ``data`` in which lids are not known everywhere, each with its clips."""
+    """Yield the shards of ``data`` in which some lids are unknown, each with its clips."""
     with (data / "clips.csv").open(newline="", encoding="utf-8") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: row["shard"])
     for name, clips in groupby(rows, key=lambda row: row["shard"]):
@@ -85,7 +89,9 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder made by training.prepare")
     data = parser.parse_args().data
     try:
-        from mediapipe.python.solutions.face_mesh import FaceMesh
+        from mediapipe.python.solutions.face_mesh import (  # type: ignore[import-not-found]
+            FaceMesh,
+        )
         from tqdm import tqdm
     except ImportError as error:
         print(f"mesh: {error}; run it as --help says.", file=sys.stderr)

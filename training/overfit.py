@@ -1,19 +1,18 @@
-"""Memorise one clip and show it: the first thing to try where a training does not converge.
+"""Fit one clip and show it: the first thing to try where a training does not converge.
 
     python -m training.overfit --clip clip.mp4 --out overfit
     python -m training.overfit --clip clip.mp4 --out overfit --run runs/avatars --set schedule.steps=500
 
-Stage 2's own trainer, on a single clip. OUT/clip.mp4 shows it: the real video on the left, the generated one
-on the right; OUT/curve.png the loss and the PSNR on the way. A composer that cannot learn one clip by heart will
-not learn a corpus. CPC and the teachers are those of --run; without it the shipped CPC, and teachers that
-learnt nothing: any fixed vectors will do for one clip.
+Stage 2's own trainer, on a single clip. OUT/clip.mp4 shows the real video on the left and the generated one on
+the right, OUT/curve.png the loss and the PSNR by the step. A composer that cannot fit one clip will not fit a
+corpus. CPC and the teachers are those of --run; without it the shipped CPC, and untrained teachers: any
+fixed vectors will do for one clip.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import cv2
@@ -22,7 +21,7 @@ import torch
 from matplotlib.figure import Figure
 
 from s2v_core.analysis import metrics
-from s2v_core.errors import UserError
+from s2v_core.command import run_command
 from s2v_core.media import video
 from s2v_core.media.pixels import to_uint8
 from s2v_core.models import checkpoint
@@ -32,8 +31,8 @@ from training.data import in_memory
 from training.data.features import FrozenNetworks
 from training.data.in_memory import InMemoryClips
 from training.engine import config as settings
+from training.engine.fit import seeded
 from training.engine.loop import run
-from training.engine.optim import accelerated
 from training.networks.senet import SENet
 from training.networks.vgg import VGG
 from training.stage2 import Stage2Settings, Stage2Trainer
@@ -41,18 +40,19 @@ from training.teachers import TeachersSettings
 
 CONFIGS = Path("training/configs/avatars")
 SHIPPED = Path("checkpoints/avatars")
-# Similarity alone, and every frame with the pose that it has: heads turn, and speech does not tell which way.
+# Similarity alone, and every frame with its own pose, which speech does not determine.
 DEFAULTS = (
     "schedule={steps: 600, batch: 16, learning_rate: 1.0e-3, decay_from: 0.5, warmup: 600, save_every: 200}",
     "frames=1",
     "span=0",
     "forced=0",
 )
+# How many times as wide and high the clip is shown.
 ENLARGED = 3
 
 
 def frozen(run: Path | None) -> FrozenNetworks:
-    """Return the networks of ``run``, or the shipped CPC and teachers that learnt nothing."""
+    """Return the networks of ``run``, or the shipped CPC and untrained teachers."""
     if run is not None:
         return FrozenNetworks.read(run)
     torch.manual_seed(0)
@@ -65,25 +65,24 @@ def frozen(run: Path | None) -> FrozenNetworks:
 def features(clips: InMemoryClips, networks: FrozenNetworks) -> list[dict[str, torch.Tensor]]:
     """Return what stage 2 needs of the clips: nu from the teacher, and 0 for mu.
 
-    One clip has one emotion. Beside a constant mu the speech is a small part of what enters the decoder,
-    and it takes some hundred steps to be heard; alone, it is heard at once.
+    One clip has one emotion. Beside a constant mu, speech is a small part of the decoder's input, which
+    starts to use it only after some hundred steps; without mu it does at once.
     """
     found = []
     for index in range(len(clips)):
-        seen = networks.see(clips.frames(index), every=2)
-        mu = torch.zeros(1, seen["emotion"].shape[1])
-        vectors = {"mu": mu, "nu": unit(seen["identity"])[None]}
+        of_frames = networks.frame_features(clips.frames(index), every=2)
+        mu = torch.zeros(1, of_frames["emotion"].shape[1])
+        vectors = {"mu": mu, "nu": unit(of_frames["identity"])[None]}
         context = networks.encode(clips.speech(index))
-        found.append(seen | vectors | {"context.0": context})
+        found.append(of_frames | vectors | {"context.0": context})
     return found
 
 
 def memorise(
     clips: InMemoryClips, networks: FrozenNetworks, config: Stage2Settings, out: Path
 ) -> torch.Tensor:
-    """Train stage 2 on the first of ``clips`` and return what it makes of it (N, 3, H, W)."""
-    torch.manual_seed(config.schedule.seed)
-    accelerator = accelerated(config.schedule)
+    """Train stage 2 on the first of ``clips`` and return its generated frames (N, 3, H, W)."""
+    accelerator = seeded(config.schedule)
     trainer = Stage2Trainer(config, clips, features(clips, networks), accelerator)
 
     def whole() -> torch.Tensor:
@@ -120,7 +119,7 @@ def curve(out: Path) -> None:
 
 
 def overfit(args: argparse.Namespace) -> None:
-    """Memorise the clip, show it, and say how near the generated frames are."""
+    """Fit the clip, show it, and print how close the generated frames are."""
     config = settings.read(args.config, Stage2Settings, [*DEFAULTS, *args.overrides])
     clips = InMemoryClips.of(**{args.clip.stem: in_memory.read(args.clip, SHIPPED / "landmarks")})
     fake = memorise(clips, frozen(args.run), config, args.out)
@@ -134,8 +133,8 @@ def overfit(args: argparse.Namespace) -> None:
     )
 
 
-def main() -> None:
-    """Parse the command line; exit 2 with one line on a UserError."""
+def main() -> int:
+    """Parse the command line, fit the clip, and return the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -145,12 +144,9 @@ def main() -> None:
     add("--run", type=Path, help="a run whose CPC and teachers are used")
     add("--config", type=Path, default=CONFIGS / "stage2.yaml", help="settings of stage 2")
     add("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
-    try:
-        overfit(parser.parse_args())
-    except UserError as error:
-        print(f"overfit: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    args = parser.parse_args()
+    return run_command("overfit", lambda: overfit(args))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

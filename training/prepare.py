@@ -4,10 +4,10 @@
     python -m training.prepare --corpus voxceleb2 --root VoxCeleb2 --out data/voxceleb2 --workers 64
     python -m training.prepare --corpus grid --root GRID --out data/grid --unobserved s2 s20
 
-OUT/shards/    the clips, see training.shards
+OUT/shards/    the clips, see training.data.shards
 OUT/clips.csv  one row a usable clip: who, what, which split, how long, where it lies
 OUT/dropped.csv, OUT/report.json  what could not be used and why; how much there is and how long it took
-An interrupted run goes on where it stopped. A clip that was left out is tried again when its files
+An interrupted run resumes where it stopped. A clip that was left out is tried again when its files
 change in size. A second of video takes about 0.9 MB.
 """
 
@@ -16,11 +16,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from itertools import groupby, islice
@@ -32,6 +31,7 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
+from s2v_core.command import run_command
 from s2v_core.errors import UserError
 from s2v_core.face.align import HEIGHT, WIDTH
 from s2v_core.face.landmarks import LandmarkNet
@@ -41,7 +41,7 @@ from training.data import corpora, shards
 from training.data.alignment import UnusableError, align_clip, load_landmarks
 from training.data.corpora import CORPORA, Clip
 
-# What a shard's own table says of each clip; those with a reason are left out.
+# Of a shard's own table, a line a clip; those with a reason are left out.
 COLUMNS = (*shards.COLUMNS, "reason", "detail", "source_bytes", "seconds")
 
 
@@ -53,11 +53,15 @@ class Work(NamedTuple):
 
 
 def shares(clips: Iterable[Clip]) -> Iterator[Work]:
-    """Yield ``clips``, of which an actor's come together, as shards of one actor each."""
+    """Yield ``clips``, in which each actor's are consecutive, as shards of one actor each."""
     for actor, own in groupby(clips, attrgetter("actor")):
-        own = iter(own)
-        for place, batch in enumerate(iter(lambda own=own: list(islice(own, shards.SIZE)), [])):
-            yield Work(f"{actor}.{place:03d}", batch)
+        for number, batch in enumerate(_batched(own, shards.SIZE)):
+            yield Work(f"{actor}.{number:03d}", batch)
+
+
+def _batched(clips: Iterator[Clip], size: int) -> Iterator[list[Clip]]:
+    while batch := list(islice(clips, size)):
+        yield batch
 
 
 def make_shard(work: Work, out: Path, weights: Path) -> list[dict[str, Any]]:
@@ -83,7 +87,7 @@ def _size(clip: Clip) -> int:
 def _done(table: Path, clips: list[Clip], sizes: list[int]) -> list[dict[str, Any]] | None:
     """Return the records of a shard that is finished and of the very same files, else None.
 
-    Who and which split is the corpus's word of today: other splits need no frame anew.
+    Actors and splits are the corpus's current ones: other splits do not need the frames again.
     """
     if not table.exists():
         return None
@@ -99,7 +103,7 @@ def _known(clip: Clip) -> dict[str, Any]:
 
 
 def _record(clip: Clip, name: str, shard: shards.Shard, net: LandmarkNet | None) -> dict[str, Any]:
-    """Add ``clip`` to ``shard`` and return where it lies, or why it is left out."""
+    """Add ``clip`` to ``shard`` and return its place there, or why it is left out."""
     began = time.perf_counter()
     record = _known(clip)
     try:
@@ -120,10 +124,11 @@ def _made(
     if workers == 1:
         yield from map(make, works)
         return
-    # Spawned, not forked: a fork inherits torch's locks but not the threads that would open them.
+    # Spawned, not forked: a fork inherits torch's locks but not the threads that release them.
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, context, torch.set_num_threads, (1,)) as pool:
-        waiting: deque = deque()  # a few only, since a corpus's list may not fit into memory
+        # A few only: a large corpus's list may not fit into memory.
+        waiting: deque[Future] = deque()
         for work in works:
             waiting.append(pool.submit(make, work))
             if len(waiting) >= 4 * workers:
@@ -133,12 +138,12 @@ def _made(
 
 
 class Tally:
-    """Counts what is kept and dropped, as it goes by."""
+    """Counts the kept clips and actors of each split, and collects the dropped clips."""
 
     def __init__(self) -> None:
         self.dropped: list[dict[str, Any]] = []
-        self.clips: Counter[str] = Counter()  # of each split
-        self.actors: dict[str, set[str]] = {}  # of each split
+        self.clips: Counter[str] = Counter()
+        self.actors: dict[str, set[str]] = {}
         self.frames, self.seconds = 0, 0.0
 
     def kept(self, records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -154,7 +159,7 @@ class Tally:
             yield record
 
     def report(self) -> dict[str, Any]:
-        """Return the figures of report.json; its gigabytes are those of the arrays."""
+        """Return the figures of report.json; gigabytes are those of the arrays."""
         n_clips = self.clips.total() + len(self.dropped)
         hours = self.frames / FPS / 3600
         frame_bytes = HEIGHT * WIDTH * 3 + FRAME_SAMPLES * 2 + len(POINTS + LIDS) * 8
@@ -194,11 +199,11 @@ def prepare(
             kept = tally.kept(_with_progress(_made(works, out, weights, workers), bar))
             shards.write_table(out / "clips.csv", shards.COLUMNS, kept)
         shards.write_table(out / "dropped.csv", ("name", "reason", "detail"), tally.dropped)
-        report = {"corpus": corpus} | tally.report()
+        report = {"corpus": corpus, "root": str(root.resolve())} | tally.report()
         (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     except BrokenProcessPool:
         raise UserError(
-            "a worker process died, mostly for want of memory; run again with fewer --workers."
+            "a worker process died, probably out of memory; run again with fewer --workers."
         ) from None
     except OSError as error:
         raise UserError(
@@ -208,7 +213,7 @@ def prepare(
 
 
 def _count(clips: Iterable[Clip], weights: Path) -> int:
-    """Return how many clips there are; a network that some of them need is missed before any work."""
+    """Return how many clips there are; UserError where some of them need a network that is missing."""
     n, all_exact = 0, True
     for clip in clips:
         n, all_exact = n + 1, all_exact and clip.landmarks is not None
@@ -224,9 +229,9 @@ def _with_progress(parts: Iterable[list[dict[str, Any]]], bar: tqdm) -> Iterator
 
 
 def show(report: dict[str, Any], out: Path) -> None:
-    """Print a report: what is kept of which split, what was dropped for which reason, how large it is."""
-    for split, held in report["splits"].items():
-        print(f"{split:>12} {held['clips']:>9,} clips of {held['actors']:,} actors")
+    """Print a report: what is kept of each split, what was dropped and why, and how large it is."""
+    for split, kept in report["splits"].items():
+        print(f"{split:>12} {kept['clips']:>9,} clips of {kept['actors']:,} actors")
     for reason, n in report["dropped"].items():
         print(f"{'left out':>12} {n:>9,} clips: {reason}")
     if report["dropped"]:
@@ -239,8 +244,8 @@ def show(report: dict[str, Any], out: Path) -> None:
     )
 
 
-def main() -> None:
-    """Parse the command line and prepare."""
+def main() -> int:
+    """Parse the command line, prepare, and return the exit status: 2 also when no clip can be used."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -258,21 +263,20 @@ def main() -> None:
         "--unobserved",
         nargs="*",
         metavar="ACTOR",
-        help="held out, not those of the published lists",
+        help="held out in place of those of the published lists",
     )
     add("--workers", type=int, default=os.cpu_count())
     args = parser.parse_args()
-    try:
+
+    def work() -> int:
         report = prepare(
             args.corpus, args.root, args.out, args.landmarks, args.workers, args.unobserved
         )
-    except UserError as error:
-        print(f"prepare: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    show(report, args.out)
-    if not report["kept"]:
-        raise SystemExit(2)
+        show(report, args.out)
+        return 0 if report["kept"] else 2
+
+    return run_command("prepare", work)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -7,14 +7,14 @@ python -m training.sdfa --config training/configs/avatars/s2f_sdfa.yaml --data d
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from PIL import Image
+from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,14 +22,14 @@ from s2v_core.analysis.metrics import MOUTH
 from s2v_core.models import checkpoint
 from s2v_core.networks.sdfa import SDFA, SDFAConfig, speech_windows
 from s2v_core.networks.speech2face import Speech2Face, Speech2FaceConfig
+from s2v_core.settings import Settings, Sizes
 from training.data.augment import augment
 from training.data.clips import Clips
 from training.engine import config as settings
 from training.engine.config import Schedule
 from training.engine.distributed import item_rngs, rolled, share
-from training.engine.dry_run import report_cost
-from training.engine.loop import export, run
-from training.engine.optim import Adversary, accelerated, prepared, started
+from training.engine.fit import fit, seeded, start
+from training.engine.optim import Adversary, prepared, started
 from training.evaluation.figures import moments, sheet, spread, strips
 from training.objectives import losses
 from training.objectives.discriminators import (
@@ -38,37 +38,49 @@ from training.objectives.discriminators import (
     SnippetSync,
 )
 
-SNIPPET = 5  # frames that the sync discriminator sees, 0.2 s
-SHOWN = 4  # clips in the pictures made on the way
+# Frames of the sync discriminator's snippets: 0.2 s.
+SNIPPET = 5
+# Clips in the pictures that are saved during training.
+SHOWN = 4
 
 
-@dataclass(frozen=True)
-class SDFASettings:
-    """SDFA's settings; weights and rates as in the IJCV paper (fact sheet 1.8)."""
+class SDFASettings(Settings):
+    """SDFA's settings; weights and learning rates are those of its paper (Vougioukas et al. 2019)."""
 
     model: SDFAConfig
     schedule: Schedule
-    name: str = "sdfa"  # of the exported network
-    discriminator: tuple[int, ...] = (64, 128, 256, 512, 1024)
-    frames: int = 5  # consecutive ones that are decoded, a multiple of 5
-    lambda_pixel: float = 600.0  # lower half
-    lambda_upper: float = 0.0  # the same on the upper half; 0 is the paper's
-    lambda_mouth: float = 0.0  # on the mouth alone; 0 is the paper's
-    lambda_frame: float = 1.0
-    lambda_sync: float = 0.8
-    lambda_sequence: float = 0.2
-    slower: float = 0.1  # learning rate of the sync and sequence discriminators, as a share of G's
-    start: str = ""  # a trained generator's folder to start from, in place of random weights
+    # Of the exported network.
+    name: str = "sdfa"
+    # Channels of the discriminators' convolutions.
+    discriminator: Sizes = (64, 128, 256, 512, 1024)
+    # Consecutive frames that are decoded: whole snippets.
+    frames: Annotated[int, Field(ge=SNIPPET, multiple_of=SNIPPET)] = SNIPPET
+    # On the lower half; then the upper half and the mouth, which the paper leaves at 0.
+    lambda_pixel: NonNegativeFloat = 600.0
+    lambda_upper: NonNegativeFloat = 0.0
+    lambda_mouth: NonNegativeFloat = 0.0
+    lambda_frame: NonNegativeFloat = 1.0
+    lambda_sync: NonNegativeFloat = 0.8
+    lambda_sequence: NonNegativeFloat = 0.2
+    # Learning rate of the sync and sequence discriminators, as a share of the generator's.
+    slower: NonNegativeFloat = 0.1
+    # Folder of a trained generator to start from, in place of random weights.
+    start: str = ""
 
 
 class Batch(NamedTuple):
-    """What one step sees."""
+    """The tensors of one step."""
 
-    windows: Tensor  # (B, N, 3200) speech up to the last decoded frame
-    start: Tensor  # (B,) the first decoded frame
-    pose: Tensor  # (B, F, pose) how the head is turned
-    identity: Tensor  # (B, 3, H, W) stills, or (B, T) the speech that tells the face
-    real: Tensor  # (B, F, 3, H, W)
+    # (B, N, 3200) speech up to the last decoded frame
+    windows: Tensor
+    # (B,) the first decoded frame
+    start: Tensor
+    # (B, F, pose) how the head is turned
+    pose: Tensor
+    # (B, 3, H, W) stills, or (B, T) the speech from which the face is predicted
+    identity: Tensor
+    # (B, F, 3, H, W)
+    real: Tensor
 
 
 class SDFATrainer:
@@ -105,25 +117,28 @@ class SDFATrainer:
         )
 
     def batch(self, step: int) -> Batch:
-        """Return ``batch`` clips, or this process's share, each with ``frames`` frames from a random place."""
+        """Return ``batch`` clips, or this process's share, each with ``frames`` frames from a random start."""
         rng = np.random.default_rng((self.schedule.seed, step))
         picks = [int(i) for i in rng.integers(len(self.clips), size=self.schedule.batch)]
         starts = [
             int(rng.integers(self.clips.rows[i].frames - self.config.frames + 1)) for i in picks
         ]
-        longest = max(starts) + self.config.frames  # of all processes' clips
+        # Of all processes' clips.
+        longest = max(starts) + self.config.frames
         own = share(self.accelerator, self.schedule.batch)
         picks, starts = picks[own], starts[own]
         variations = item_rngs(self.accelerator, self.schedule, step)
-        speech = [augment(self.speech[i], d) for i, d in zip(picks, variations, strict=True)]
-        windows = [self._windows(s, longest) for s in speech]
-        shown = [(i, slice(s, s + self.config.frames)) for i, s in zip(picks, starts, strict=True)]
+        speech = [augment(self.speech[i], rng) for i, rng in zip(picks, variations, strict=True)]
+        windows = [self._windows(one, longest) for one in speech]
+        decoded = [
+            (i, slice(s, s + self.config.frames)) for i, s in zip(picks, starts, strict=True)
+        ]
         return Batch(
             torch.stack(windows),
             torch.tensor(starts),
-            torch.stack([self.poses[i][at, : self.config.model.pose] for i, at in shown]),
+            torch.stack([self.poses[i][at, : self.config.model.pose] for i, at in decoded]),
             self._identities(picks, speech),
-            torch.stack([self.clips.frames(i, at) for i, at in shown]),
+            torch.stack([self.clips.frames(i, at) for i, at in decoded]),
         )
 
     def _windows(self, speech: Tensor, n_frames: int) -> Tensor:
@@ -137,21 +152,21 @@ class SDFATrainer:
     def step(self, batch: Batch, step: int) -> dict[str, float]:
         """Update the discriminators, then the generator."""
         batch = Batch(*(x.to(self.accelerator.device) for x in batch))
-        fake, heard = self._generate(batch)
+        fake, speech = self._generate(batch)
         adversarial = step >= self.schedule.warmup
-        stats = self._discriminators(batch, fake.detach(), heard) if adversarial else {}
+        stats = self._discriminators(batch, fake.detach(), speech) if adversarial else {}
         c = self.config
         terms = {
             "pixel": losses.similarity(fake, batch.real, c.lambda_upper, c.lambda_pixel),
             "mouth": c.lambda_mouth * losses.part(fake, batch.real, MOUTH),
         }
         if adversarial:
-            terms |= self._adversarial(batch, fake, heard)
-        self.updates.learn(sum(terms.values()))
+            terms |= self._adversarial(batch, fake, speech)
+        self.updates.learn(losses.total(terms.values()))
         return {k: v.item() for k, v in terms.items()} | stats
 
     def _generate(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return fake frames (B, F, 3, H, W) and the speech of their moments (B, F, 3200)."""
+        """Return fake frames (B, F, 3, H, W) and the speech at each of them (B, F, 3200)."""
         device = batch.windows.device
         at = batch.start[:, None] + torch.arange(self.config.frames, device=device)  # (B, F)
         rows = torch.arange(len(at), device=device)[:, None]
@@ -160,24 +175,27 @@ class SDFATrainer:
     def _frames(
         self, sdfa: SDFA, batch: Batch, at: Tensor, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Return the frames (B, F, 3, H, W) that ``sdfa`` makes of the moments ``at (B, F)``."""
+        """Return the frames (B, F, 3, H, W) that ``sdfa`` generates at ``at (B, F)``."""
         with self.accelerator.autocast():
-            code, maps = sdfa.identify(self._seen(batch))
+            code, maps = sdfa.identify(self._identity(batch))
             speech, _ = sdfa.speech(batch.windows)
-            noise, _ = sdfa.noisy(*speech.shape[:2], self.config.model.noise_std, generator)
+            noise, _ = sdfa.noisy(
+                speech.shape[0], speech.shape[1], self.config.model.noise_std, generator
+            )
             rows = torch.arange(len(at), device=at.device)[:, None]
             fake = sdfa.frames(speech[rows, at], noise[rows, at], batch.pose, code, maps)
         return fake.float()
 
     @torch.no_grad()
-    def _seen(self, batch: Batch) -> Tensor:
-        """Return the stills (B, 3, H, W), or the features (B, face) of the faces that are heard."""
+    def _identity(self, batch: Batch) -> Tensor:
+        """Return the stills (B, 3, H, W), or the face features (B, face) predicted from speech."""
         return batch.identity if self.voice is None else self.voice(batch.identity)
 
-    def _discriminators(self, batch: Batch, fake: Tensor, heard: Tensor) -> dict[str, float]:
+    def _discriminators(self, batch: Batch, fake: Tensor, speech: Tensor) -> dict[str, float]:
         real, still = batch.real, self._still(batch)
-        middle = self._middle(heard)
-        wrong = rolled(self.accelerator, middle)  # another clip's speech
+        middle = self._middle(speech)
+        # Another clip's speech.
+        wrong = rolled(self.accelerator, middle)
 
         def frame(d: nn.Module) -> Tensor:
             return bce(d(real.flatten(0, 1), *still), 1.0) + bce(d(fake.flatten(0, 1), *still), 0.0)
@@ -198,17 +216,17 @@ class SDFATrainer:
             "d_sequence": self.d_sequence.learn(sequence, rate),
         }
 
-    def _adversarial(self, batch: Batch, fake: Tensor, heard: Tensor) -> dict[str, Tensor]:
+    def _adversarial(self, batch: Batch, fake: Tensor, speech: Tensor) -> dict[str, Tensor]:
         c, still = self.config, self._still(batch)
         return {
             "frame": c.lambda_frame * bce(self.d_frame.score(fake.flatten(0, 1), *still), 1.0),
             "sync": c.lambda_sync
-            * bce(self.d_sync.score(self._middle(heard), self._snippets(fake)), 1.0),
+            * bce(self.d_sync.score(self._middle(speech), self._snippets(fake)), 1.0),
             "sequence": c.lambda_sequence * bce(self.d_sequence.score(fake), 1.0),
         }
 
     def _still(self, batch: Batch) -> tuple[Tensor, ...]:
-        """The still that conditions the frame discriminator, once a frame; none without a picture."""
+        """Return the still that conditions the frame discriminator, once a frame; none for S2F+SDFA."""
         if self.voice is not None:
             return ()
         return (batch.identity.repeat_interleave(self.config.frames, 0),)
@@ -217,13 +235,13 @@ class SDFATrainer:
         """Cut (B, F, 3, H, W) into (B F / 5, 5, 3, H, W)."""
         return video.unflatten(1, (-1, SNIPPET)).flatten(0, 1)
 
-    def _middle(self, heard: Tensor) -> Tensor:
+    def _middle(self, speech: Tensor) -> Tensor:
         """Return the speech (B F / 5, 3200) of every snippet's middle frame: its whole 0.2 s."""
-        return heard.unflatten(1, (-1, SNIPPET))[:, :, SNIPPET // 2].flatten(0, 1)
+        return speech.unflatten(1, (-1, SNIPPET))[:, :, SNIPPET // 2].flatten(0, 1)
 
     @torch.inference_mode()
     def picture(self) -> Image.Image:
-        """Return real frames of four clips above what the generator makes of them, the noise always alike."""
+        """Return real frames of four clips, each above the generated ones, always with the same noise."""
         rows = []
         for index in spread(self.clips, SHOWN):
             at = torch.from_numpy(moments(self.clips.rows[index].frames))
@@ -253,15 +271,10 @@ def main(args: argparse.Namespace) -> None:
         voice = checkpoint.load_network(
             args.run / "export" / "speech2face", Speech2Face, Speech2FaceConfig
         )
-    torch.manual_seed(config.schedule.seed)
-    accelerator = accelerated(config.schedule)
+    accelerator = seeded(config.schedule)
     trainer = SDFATrainer(config, Clips.read(args.data, "train"), voice, accelerator)
-    if args.dry_run:
-        report_cost(trainer, accelerator, config.name)
-        return
-    run(trainer, accelerator, args.run / config.name, picture=trainer.picture)
-    export(accelerator, args.run / "export" / config.name, trainer.updates.learnt, config.model)
+    fit(trainer, args, config.name, picture=trainer.picture)
 
 
 if __name__ == "__main__":
-    settings.start(__doc__, main)
+    raise SystemExit(start(__doc__, main))

@@ -1,16 +1,15 @@
-"""Let a published recogniser of speakers remember the voices of the training clips.
+"""Store the voices of the training clips in a published speaker encoder.
 
     python -m training.speaker --config training/configs/avatars/speaker.yaml --data data/avatars --run runs/avatars
 
-It learns nothing: `training.import_weights resemblyzer` writes the network into RUN/export/recogniser, or `start`
-names the folder of one.
+Nothing is trained: `training.import_weights resemblyzer` writes the network into RUN/export/recogniser, or
+`start` names the folder of one.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,26 +18,28 @@ from tqdm import tqdm
 
 from s2v_core.models import checkpoint
 from s2v_core.networks.speaker_encoder import SpeakerConfig, SpeakerEncoder
+from s2v_core.settings import Settings
 from training.data.clips import Clips
 from training.engine import config as settings
+from training.engine.fit import start
 
 
-@dataclass(frozen=True)
-class SpeakerSettings:
+class SpeakerSettings(Settings):
     """Where the network is."""
 
-    start: str = ""  # its folder; without one RUN/export/recogniser
+    # Its folder; without one RUN/export/recogniser.
+    start: str = ""
 
 
 @torch.inference_mode()
 def voices(network: SpeakerEncoder, clips: Clips) -> Tensor:
     """Return the voice (M, embedding) of every clip, in their order."""
-    heard = (clips.speech(i)[None] for i in range(len(clips)))
-    return torch.cat([network(speech) for speech in tqdm(heard, "voices", len(clips), unit="clip")])
+    indices = tqdm(range(len(clips)), desc="voices", unit="clip")
+    return torch.cat([network(clips.speech(index)[None]) for index in indices])
 
 
 def main(args: argparse.Namespace) -> None:
-    """Remember and export."""
+    """Store the voices and export."""
     config = settings.read(args.config, SpeakerSettings, args.overrides)
     folder = config.start or args.run / "export" / "recogniser"
     network = checkpoint.load_network(folder, SpeakerEncoder, SpeakerConfig)
@@ -50,4 +51,4 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    settings.start(__doc__, main)
+    raise SystemExit(start(__doc__, main))

@@ -9,7 +9,6 @@ The baseline of the paper is supervised by a loss on the normalised vectors alon
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,19 +17,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from s2v_core.networks.speech2face import Speech2Face, Speech2FaceConfig
-from training.data import features
+from s2v_core.rates import SAMPLE_RATE
+from s2v_core.settings import Settings
 from training.data.augment import augment
 from training.data.clips import Clips
+from training.data.features import load_features
 from training.engine import config as settings
 from training.engine.config import Schedule
 from training.engine.distributed import item_rngs
-from training.engine.dry_run import report_cost
-from training.engine.loop import export, run
-from training.engine.optim import accelerated, prepared
+from training.engine.fit import fit, seeded, start
+from training.engine.optim import prepared
 
 
-@dataclass(frozen=True)
-class Speech2FaceSettings:
+class Speech2FaceSettings(Settings):
     """Speech2Face's settings."""
 
     model: Speech2FaceConfig
@@ -49,7 +48,7 @@ class Speech2FaceTrainer:
         self.network, self.updates = prepared(
             accelerator, Speech2Face(config.model), self.schedule, torch.optim.Adam
         )
-        self.length = int(config.model.seconds * 16_000)
+        self.length = int(config.model.seconds * SAMPLE_RATE)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return audio (B, T) and the face features (B, feature) of its speakers."""
@@ -67,8 +66,8 @@ class Speech2FaceTrainer:
         """Update the voice encoder once."""
         audio, faces = (x.to(self.accelerator.device) for x in batch)
         self.network.train()
-        guess = F.normalize(self.network(audio))
-        loss = (guess - F.normalize(faces)).square().sum(1).mean()
+        predicted = F.normalize(self.network(audio))
+        loss = (predicted - F.normalize(faces)).square().sum(1).mean()
         self.updates.learn(loss)
         return {"distance": loss.item()}
 
@@ -77,17 +76,10 @@ def main(args: argparse.Namespace) -> None:
     """Train and export."""
     config = settings.read(args.config, Speech2FaceSettings, args.overrides)
     clips = Clips.read(args.data, "train")
-    faces = torch.stack([seen["identity"] for seen in features.read(args.run, clips)])
-    torch.manual_seed(config.schedule.seed)
-    accelerator = accelerated(config.schedule)
-    trainer = Speech2FaceTrainer(config, clips, faces, accelerator)
-    if args.dry_run:
-        report_cost(trainer, accelerator, "speech2face")
-        return
-    run(trainer, accelerator, args.run / "speech2face")
-    folder = args.run / "export" / "speech2face"
-    export(accelerator, folder, trainer.updates.learnt, config.model)
+    faces = torch.stack([features["identity"] for features in load_features(args.run, clips)])
+    accelerator = seeded(config.schedule)
+    fit(Speech2FaceTrainer(config, clips, faces, accelerator), args, "speech2face")
 
 
 if __name__ == "__main__":
-    settings.start(__doc__, main)
+    raise SystemExit(start(__doc__, main))

@@ -6,7 +6,6 @@ python -m training.stage2 --config training/configs/avatars/stage2.yaml --data d
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -15,21 +14,23 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import send_to_device
 from PIL import Image
-from torch import Tensor
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+from torch.utils.data import default_collate
 
 from s2v_core.analysis.metrics import MOUTH
 from s2v_core.models import checkpoint
 from s2v_core.networks.composer import Composer, ComposerConfig
 from s2v_core.networks.cpc import context_windows
 from s2v_core.networks.students import Students, StudentsConfig, unit
-from training.data import features
+from s2v_core.settings import Settings, Sizes
 from training.data.clips import Clips
+from training.data.features import load_features
 from training.engine import config as settings
-from training.engine.config import Schedule
+from training.engine.config import Schedule, Share
 from training.engine.distributed import item_rngs
-from training.engine.dry_run import report_cost
-from training.engine.loop import export, run
-from training.engine.optim import Adversary, accelerated, prepared, started
+from training.engine.fit import fit, seeded, start
+from training.engine.optim import Adversary, prepared, started
 from training.evaluation.figures import moments, sheet, spread, strips
 from training.objectives import losses
 from training.objectives.discriminators import (
@@ -38,46 +39,66 @@ from training.objectives.discriminators import (
     SyncDiscriminator,
 )
 
-SHOWN = 4  # clips in the pictures made on the way
+# Clips in the pictures that are saved during training.
+SHOWN = 4
 
 
-@dataclass(frozen=True)
-class Stage2Settings:
-    """Stage 2's settings; the weights are the fact sheet's (7.5), the paper's own are lost."""
+class Stage2Settings(Settings):
+    """Stage 2's settings; the paper's own weights are lost (docs/choices.md, "Loss weights")."""
 
     model: ComposerConfig
     schedule: Schedule
-    discriminator: tuple[int, ...] = (64, 128, 256, 512, 1024)
-    frames: int = 12  # of each clip and step
-    span: int = 0  # they lie within so many frames, in which a head hardly turns; 0: anywhere
-    lambda_similarity: float = 600.0  # equation 8, upper half
-    lambda_lower: float = 0.0  # the same on the lower half; 0 is the paper's
-    lambda_mouth: float = 0.0  # on the mouth alone; 0 is the paper's
-    lambda_eyes: float = 0.0  # on the eyes alone; 0 is the paper's
-    lambda_gradient: float = 60.0
-    lambda_detail: float = 0.0  # the finest edges in place; 0 is the paper's
-    lambda_texture: float = 0.0  # and as much fine detail as there is; 0 is the paper's
-    lambda_identity: float = 1.0
-    lambda_frame: float = 1.0
-    lambda_sync: float = 0.8
-    slower: float = 0.1  # learning rate of D_sync, as a share of the composer's
-    forced: float = 0.0  # share of clips composed from the teachers' mu* and nu* (teacher forcing)
-    apart: int = 5  # frames that equation 6's t' is at least away from t
-    optimiser: Literal["RMSprop", "Adam"] = "RMSprop"  # the paper's for everything
-    start: str = ""  # a trained composer's folder to start from, in place of random weights
+    # Channels of the discriminators' convolutions.
+    discriminator: Sizes = (64, 128, 256, 512, 1024)
+    # Frames of each clip and step.
+    frames: PositiveInt = 12
+    # They lie within so many frames, in which a head hardly turns; 0: anywhere.
+    span: NonNegativeInt = 0
+    # Equation 8, the upper half; then the lower half, the mouth and the eyes, which the paper leaves at 0.
+    lambda_similarity: NonNegativeFloat = 600.0
+    lambda_lower: NonNegativeFloat = 0.0
+    lambda_mouth: NonNegativeFloat = 0.0
+    lambda_eyes: NonNegativeFloat = 0.0
+    # Equation 9.
+    lambda_gradient: NonNegativeFloat = 60.0
+    # losses.detail and losses.texture; the paper has neither.
+    lambda_detail: NonNegativeFloat = 0.0
+    lambda_texture: NonNegativeFloat = 0.0
+    # Equations 4 to 6.
+    lambda_identity: NonNegativeFloat = 1.0
+    lambda_frame: NonNegativeFloat = 1.0
+    lambda_sync: NonNegativeFloat = 0.8
+    # Learning rate of D_sync, as a share of the composer's.
+    slower: NonNegativeFloat = 0.1
+    # Share of clips composed from the teachers' mu* and nu* (teacher forcing).
+    forced: Share = 0.0
+    # Frames by which equation 6's t' is at least away from t.
+    apart: NonNegativeInt = 5
+    # RMSProp is the paper's for everything.
+    optimiser: Literal["RMSprop", "Adam"] = "RMSprop"
+    # Folder of a trained composer to start from, in place of random weights.
+    start: str = ""
 
 
 class Batch(NamedTuple):
-    """What one step sees."""
+    """The tensors of one step."""
 
-    windows: Tensor  # (B, F, W, D) speech at the frames
-    drawn: Tensor  # what the composer draws from: the same, or face_motion (B, F, motion)
-    elsewhere: Tensor  # (B, F, W, D) speech of the same clip at other times (t' of equation 6)
-    mu: Tensor  # (B, D_mu)
-    nu: Tensor  # (B, D_nu)
-    pose: Tensor  # (B, pose) how the head is turned in these frames
-    real: Tensor  # (B, F, 3, H, W)
-    maps: list[Tensor]  # the identity teacher's, standardised, smallest first
+    # (B, F, W, D) speech at the frames
+    windows: Tensor
+    # What the composer decodes: the same, or face_motion (B, F, motion)
+    source: Tensor
+    # (B, F, W, D) speech of the same clip at other times (t' of equation 6)
+    elsewhere: Tensor
+    # (B, D_mu)
+    mu: Tensor
+    # (B, D_nu)
+    nu: Tensor
+    # (B, pose) how the head is turned in these frames
+    pose: Tensor
+    # (B, F, 3, H, W)
+    real: Tensor
+    # The identity teacher's, standardised, smallest first: (B, C, h, w) each
+    maps: list[Tensor]
 
 
 class Stage2Trainer:
@@ -87,16 +108,18 @@ class Stage2Trainer:
         self,
         config: Stage2Settings,
         clips: Clips,
-        seen: list[dict[str, Tensor]],
+        features: list[dict[str, Tensor]],
         accelerator: Accelerator,
     ) -> None:
         self.config, self.accelerator = config, accelerator
         self.schedule = config.schedule.over(len(clips))
         self.poses = [clips.pose(i) for i in range(len(clips))]
         self.motions = [clips.motion(i, config.model.motion) for i in range(len(clips))]
-        self.clips, self.seen = clips, seen
+        self.clips, self.features = clips, features
         self.scales = len(config.model.identity)
-        self.statistics = [_statistics([s[f"map.{i}"] for s in seen]) for i in range(self.scales)]
+        self.statistics = [
+            _statistics([clip[f"map.{i}"] for clip in features]) for i in range(self.scales)
+        ]
         kind = getattr(torch.optim, config.optimiser)
         network = started(Composer, config.model, config.start)
         self.network, self.updates = prepared(accelerator, network, self.schedule, kind)
@@ -104,46 +127,50 @@ class Stage2Trainer:
         adversary = partial(Adversary, accelerator=accelerator, clip=self.schedule.clip)
         self.d_id = adversary(IdentityDiscriminator(model.teacher[: self.scales]))
         self.d_frame = adversary(FrameDiscriminator(d, model.height, model.width))
-        heard = model.window * model.context
+        window = model.window * model.context
         self.d_sync = adversary(
-            SyncDiscriminator(d, model.height, model.width, heard), slower=config.slower
+            SyncDiscriminator(d, model.height, model.width, window), slower=config.slower
         )
 
     def batch(self, step: int) -> Batch:
         """Return ``batch`` clips with ``frames`` random frames each, or this process's share of them."""
         items = [self._item(rng) for rng in item_rngs(self.accelerator, self.schedule, step)]
-        *columns, maps = zip(*items, strict=True)
-        stacked = [torch.stack(column) for column in columns]
-        return Batch(*stacked, [torch.stack(level) for level in zip(*maps, strict=True)])
+        return default_collate(items)
 
-    def _item(self, rng: np.random.Generator) -> tuple:
+    def _item(self, rng: np.random.Generator) -> Batch:
+        """Return one item of a batch, without its first axis."""
         index = int(rng.integers(len(self.clips)))
-        seen, n = self.seen[index], self.clips.rows[index].frames
-        copies = sum(key.startswith("context.") for key in seen)
+        clip, n = self.features[index], self.clips.rows[index].frames
+        copies = sum(key.startswith("context.") for key in clip)
         copy = rng.integers(copies)
-        windows = self._heard(seen[f"context.{copy}"], index)
+        windows = self._windows(clip[f"context.{copy}"], index)
         at = self._moments(n, rng)
         away = np.array([self._elsewhere(int(t), n, rng) for t in at])
-        mu, nu = seen["mu"][copy], seen["nu"][copy]
+        mu, nu = clip["mu"][copy], clip["nu"][copy]
         if rng.random() < self.config.forced:
-            mu, nu = unit(seen["emotion"].mean(0)), unit(seen["identity"])
-        pose = self._pose(index, at)
-        drawn = self._drawn(windows, index, at)
-        maps = [(seen[f"map.{i}"] - m) / s for i, (m, s) in enumerate(self.statistics)]
-        frames = self.clips.frames(index, at)
-        return windows[at], drawn, windows[away], mu, nu, pose, frames, maps
+            mu, nu = unit(clip["emotion"].mean(0)), unit(clip["identity"])
+        return Batch(
+            windows=windows[at],
+            source=self._source(windows, index, at),
+            elsewhere=windows[away],
+            mu=mu,
+            nu=nu,
+            pose=self._pose(index, at),
+            real=self.clips.frames(index, at),
+            maps=[(clip[f"map.{i}"] - m) / s for i, (m, s) in enumerate(self.statistics)],
+        )
 
     def _pose(self, index: int, at: np.ndarray) -> Tensor:
-        """Return how the head is turned (pose,) in the frames ``at``, or in all if motion tells the rest."""
+        """Return how the head is turned (pose,) in the frames ``at``, or in the whole clip with motion."""
         model = self.config.model
         turned = self.poses[index] if model.motion else self.poses[index][at]
         return turned[:, : model.pose].mean(0)
 
-    def _drawn(self, windows: Tensor, index: int, at: np.ndarray) -> Tensor:
-        """Return what the composer draws a clip's frames ``at`` from; ``windows`` are of all of them."""
+    def _source(self, windows: Tensor, index: int, at: np.ndarray) -> Tensor:
+        """Return what the composer decodes into a clip's frames ``at``; ``windows`` are those of all frames."""
         return self.motions[index][at] if self.config.model.motion else windows[at]
 
-    def _heard(self, context: Tensor, index: int) -> Tensor:
+    def _windows(self, context: Tensor, index: int) -> Tensor:
         """Return the speech windows (N, W, D) of every frame of a clip, from its ``context (L, D)``."""
         n, model = self.clips.rows[index].frames, self.config.model
         return context_windows(context[None], n, model.look, model.fps)[0]
@@ -164,18 +191,15 @@ class Stage2Trainer:
         """Update the discriminators, then the composer."""
         batch = send_to_device(batch, self.accelerator.device)
         self.network.train()
-        fake, maps = self.network(batch.drawn, batch.mu, batch.nu, batch.pose)
+        fake, maps = self.network(batch.source, batch.mu, batch.nu, batch.pose)
         aligned = self.accelerator.unwrap_model(self.network).identity.aligned(maps)
         adversarial = step >= self.schedule.warmup
-        stats = (
-            self._discriminators(batch, fake.detach(), [m.detach() for m in aligned])
-            if adversarial
-            else {}
-        )
         terms = self._similarity(fake, batch.real)
+        stats: dict[str, float] = {}
         if adversarial:
+            stats = self._discriminators(batch, fake.detach(), [m.detach() for m in aligned])
             terms |= self._adversarial(batch, fake, aligned)
-        self.updates.learn(sum(terms.values()))
+        self.updates.learn(losses.total(terms.values()))
         return {k: v.item() for k, v in terms.items()} | stats
 
     def _discriminators(
@@ -185,14 +209,14 @@ class Stage2Trainer:
         flat, real, fake = batch.windows.flatten(0, 1), batch.real.flatten(0, 1), fake.flatten(0, 1)
         away = batch.elsewhere.flatten(0, 1)
 
-        def sync(d: torch.nn.Module) -> Tensor:
+        def sync(d: nn.Module) -> Tensor:
             wrong = losses.lsgan(d(away, real), 0.0) + losses.lsgan(d(flat, fake), 0.0)
             return losses.lsgan(d(flat, real), 1.0) + 0.5 * wrong
 
-        def identity(d: torch.nn.Module) -> Tensor:
+        def identity(d: nn.Module) -> Tensor:
             return losses.lsgan(d(batch.maps), 1.0) + losses.lsgan(d(aligned), 0.0)
 
-        def frame(d: torch.nn.Module) -> Tensor:
+        def frame(d: nn.Module) -> Tensor:
             return losses.lsgan(d(real), 1.0) + losses.lsgan(d(fake), 0.0)
 
         rate = self.updates.rate
@@ -225,7 +249,7 @@ class Stage2Trainer:
         }
 
     def picture(self) -> Image.Image:
-        """Return real frames of four clips above what the composer makes of their voices."""
+        """Return real frames of four clips, each above the frames composed from its speech."""
         rows = []
         for index in spread(self.clips, SHOWN):
             at = moments(self.clips.rows[index].frames)
@@ -238,24 +262,24 @@ class Stage2Trainer:
 
     @torch.inference_mode()
     def composed(self, index: int, at: np.ndarray) -> Tensor:
-        """Return the frames (F, 3, H, W) that the composer makes of a clip's moments ``at``."""
-        seen, device = self.seen[index], self.accelerator.device
-        drawn = self._drawn(self._heard(seen["context.0"], index), index, at)
-        given = (drawn, seen["mu"][0], seen["nu"][0], self._pose(index, at))
-        frames, _ = self.updates.learnt.eval()(*(x[None].to(device) for x in given))
+        """Return the composed frames (F, 3, H, W) of a clip at ``at``."""
+        clip, device = self.features[index], self.accelerator.device
+        source = self._source(self._windows(clip["context.0"], index), index, at)
+        inputs = (source, clip["mu"][0], clip["nu"][0], self._pose(index, at))
+        frames, _ = self.updates.learnt.eval()(*(x[None].to(device) for x in inputs))
         return frames[0].cpu()
 
 
 def _statistics(maps: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return the mean and deviation of every channel (C, 1, 1), so that D_id sees maps near 0 and 1."""
+    """Return every channel's mean and deviation (C, 1, 1), to standardise the maps for D_id."""
     stack = torch.stack(maps)
     mean = stack.mean((0, 2, 3))[:, None, None]
     return mean, stack.std((0, 2, 3))[:, None, None].clamp_min(1e-3)
 
 
 @torch.inference_mode()
-def recalled(students: Students, clip: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return mu (copies, D_mu) and nu (copies, D_nu) that the students recall from each copy of a clip."""
+def retrieved(students: Students, clip: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return mu (copies, D_mu) and nu (copies, D_nu) that the students retrieve for each copy of a clip."""
     source = students.config.source
     count = sum(key.startswith(f"{source}.") for key in clip)
     pairs = [students.retrieve(students(clip[f"{source}.{i}"][None])) for i in range(count)]
@@ -268,16 +292,11 @@ def main(args: argparse.Namespace) -> None:
     config = settings.read(args.config, Stage2Settings, args.overrides)
     clips = Clips.read(args.data, "train")
     students = checkpoint.load_network(args.run / "export" / "students", Students, StudentsConfig)
-    seen = [clip | recalled(students, clip) for clip in features.read(args.run, clips)]
-    torch.manual_seed(config.schedule.seed)
-    accelerator = accelerated(config.schedule)
-    trainer = Stage2Trainer(config, clips, seen, accelerator)
-    if args.dry_run:
-        report_cost(trainer, accelerator, "stage2")
-        return
-    run(trainer, accelerator, args.run / "stage2", picture=trainer.picture)
-    export(accelerator, args.run / "export" / "composer", trainer.updates.learnt, config.model)
+    features = [clip | retrieved(students, clip) for clip in load_features(args.run, clips)]
+    accelerator = seeded(config.schedule)
+    trainer = Stage2Trainer(config, clips, features, accelerator)
+    fit(trainer, args, "stage2", export_as="composer", picture=trainer.picture)
 
 
 if __name__ == "__main__":
-    settings.start(__doc__, main)
+    raise SystemExit(start(__doc__, main))

@@ -1,4 +1,4 @@
-"""The two teachers that see faces: VGG-16 (VGGFace) for identity, SENet-50 (FERPlus) for emotion.
+"""Train the two teachers, classifiers of faces: VGG-16 (VGGFace) for identity, SENet-50 (FERPlus) for emotion.
 
     python -m training.teachers --config training/configs/avatars/teachers.yaml --data data/avatars --run runs/avatars
 
@@ -9,7 +9,7 @@ networks of the same form, trained on the corpus's own labels.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -17,21 +17,21 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from s2v_core.settings import Settings
 from s2v_core.vocabulary import EMOTION_CODES
 from training.data.augment import varied
 from training.data.clips import Clips
+from training.data.shards import Row
 from training.engine import config as settings
 from training.engine.config import Schedule
 from training.engine.distributed import item_rngs
-from training.engine.dry_run import report_cost
-from training.engine.loop import export, run
-from training.engine.optim import accelerated, prepared
+from training.engine.fit import fit, seeded, start
+from training.engine.optim import prepared
 from training.networks.senet import SENet, SENetConfig
 from training.networks.vgg import VGG, VGGConfig
 
 
-@dataclass(frozen=True)
-class TeachersSettings:
+class TeachersSettings(Settings):
     """Both teachers' settings."""
 
     identity: VGGConfig
@@ -41,7 +41,7 @@ class TeachersSettings:
 
 
 class TeacherTrainer:
-    """Trains one teacher to name a label of every frame, all labels drawn equally often.
+    """Trains one classifier of frames, all labels drawn equally often.
 
     ``soft`` is the share of frames that are blurred, as generated ones may be.
     """
@@ -92,47 +92,35 @@ class TeacherTrainer:
 
 @torch.inference_mode()
 def clip_accuracy(network: nn.Module, labels: list[int], clips: Clips) -> float:
-    """Return the share of ``clips`` whose middle frame the teacher names rightly."""
+    """Return the share of ``clips`` whose middle frame is classified correctly."""
     network.cpu().eval()
     middle = torch.stack([clips.frames(i, row.frames // 2) for i, row in enumerate(clips.rows)])
-    guesses = torch.cat([network(chunk).argmax(1) for chunk in middle.split(32)])
-    return (guesses == torch.tensor(labels)).float().mean().item()
+    predicted = torch.cat([network(chunk).argmax(1) for chunk in middle.split(32)])
+    return (predicted == torch.tensor(labels)).float().mean().item()
 
 
 def main(args: argparse.Namespace) -> None:
     """Train both teachers and export them."""
     config = settings.read(args.config, TeachersSettings, args.overrides)
     train, val = Clips.read(args.data, "train"), Clips.read(args.data, "val")
-    for name, model, schedule, label in (
-        (
-            "identity",
-            VGG(config.identity),
-            config.identity_schedule,
-            lambda r: train.actors.index(r.actor),
-        ),
-        (
-            "emotion",
-            SENet(config.emotion),
-            config.emotion_schedule,
-            lambda r: EMOTION_CODES.index(r.emotion),
-        ),
-    ):
-        torch.manual_seed(schedule.seed)
-        accelerator = accelerated(schedule)
-        trainer = TeacherTrainer(
-            model, [label(r) for r in train.rows], train, schedule, accelerator
-        )
-        if args.dry_run:
-            report_cost(trainer, accelerator, f"teacher_{name}")
-            continue
-        run(trainer, accelerator, args.run / f"teacher_{name}")
-        network = trainer.updates.learnt
-        export(accelerator, args.run / "export" / f"teacher_{name}", network, network.config)
-        accuracy = clip_accuracy(network, [label(r) for r in val.rows], val)
-        accelerator.print(
-            f"{name} teacher: {accuracy:.1%} of the validation clips' middle frames named rightly"
-        )
+    labels: dict[str, Callable[[Row], int]] = {
+        "identity": lambda row: train.actors.index(row.actor),
+        "emotion": lambda row: EMOTION_CODES.index(row.emotion),
+    }
+    networks = {"identity": VGG(config.identity), "emotion": SENet(config.emotion)}
+    schedules = {"identity": config.identity_schedule, "emotion": config.emotion_schedule}
+    for kind, network in networks.items():
+        accelerator = seeded(schedules[kind])
+        classes = [labels[kind](row) for row in train.rows]
+        trainer = TeacherTrainer(network, classes, train, schedules[kind], accelerator)
+        if fit(trainer, args, f"teacher_{kind}"):
+            wanted = [labels[kind](row) for row in val.rows]
+            accuracy = clip_accuracy(trainer.updates.learnt, wanted, val)
+            accelerator.print(
+                f"{kind} teacher: {accuracy:.1%} of the validation clips' middle frames are classified"
+                " correctly"
+            )
 
 
 if __name__ == "__main__":
-    settings.start(__doc__, main)
+    raise SystemExit(start(__doc__, main))

@@ -1,4 +1,4 @@
-"""Train every network of a model set in order, then export it; what is done already is passed over.
+"""Train every network of a model set in order, then export it; finished steps are skipped.
 
 python -m training.train_all --data data/avatars --run runs/avatars --out checkpoints/avatars
 """
@@ -12,9 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from s2v_core.command import run_command
 from s2v_core.models.model_set import JUDGES, NETWORKS, OPTIONAL
 
-# module, settings file, the networks it exports
+# A module, its settings file, and the networks that it exports.
 STEPS = (
     ("landmarks", "landmarks", ("landmarks",)),
     ("cpc", "cpc", ("cpc",)),
@@ -36,26 +37,23 @@ STEPS = (
 def train(data: Path, run: Path, configs: Path, base: Path) -> None:
     """Run every step whose exports are missing, each in a process of its own.
 
-    A step without a settings file trains nothing: its networks are those in ``base``.
+    A step without a settings file trains nothing: its networks are copied from ``base``.
     """
     for module, config, exports in STEPS:
         missing = [name for name in exports if not weights(run / "export" / name).exists()]
         if exports and not missing:
             continue
         if not (configs / f"{config}.yaml").exists():
-            borrow(missing, base, run / "export")
+            copy_networks(missing, base, run / "export")
             continue
-        command = [
-            sys.executable,
-            "-m",
-            f"training.{module}",
-            "--config",
-            str(configs / f"{config}.yaml"),
-        ]
+        command = [sys.executable, "-m", f"training.{module}"]
+        command += ["--config", str(configs / f"{config}.yaml")]
         command += ["--data", str(data), "--run", str(run)]
         print("·", " ".join(command[1:]), flush=True)
         if subprocess.run(command, check=False).returncode:
-            raise SystemExit(f"{config} stopped; mend what it says and run the same command again.")
+            raise SystemExit(
+                f"{config} stopped; fix the error above and run the same command again."
+            )
 
 
 def weights(folder: Path) -> Path:
@@ -63,18 +61,18 @@ def weights(folder: Path) -> Path:
     return folder / "model.safetensors"
 
 
-def borrow(names: Sequence[str], base: Path, exports: Path) -> None:
-    """Copy networks from ``base``; neither judges, who know their own corpus's people alone, nor optional ones."""
+def copy_networks(names: Sequence[str], base: Path, exports: Path) -> None:
+    """Copy networks from ``base``, but for optional ones and classifiers, which fit one corpus's actors only."""
     for name in names:
         if name in (*JUDGES, *OPTIONAL) or not weights(base / name).exists():
-            print(f"· {name}: without settings; passed over", flush=True)
+            print(f"· {name}: without settings; skipped", flush=True)
             continue
         shutil.copytree(base / name, exports / name, dirs_exist_ok=True)
         print(f"· {name}: without settings; taken from {base}", flush=True)
 
 
 def export(run: Path, out: Path) -> None:
-    """Copy the networks and their judges from the run into ``out``; its portrait is put there by hand."""
+    """Copy the networks and JUDGES from the run into ``out``; its portrait is put there by hand."""
     for name in (*NETWORKS, *JUDGES):
         needed = name in NETWORKS and name not in OPTIONAL
         if needed or weights(run / "export" / name).exists():
@@ -82,8 +80,8 @@ def export(run: Path, out: Path) -> None:
     print(f"exported to {out}")
 
 
-def main() -> None:
-    """Train and export."""
+def main() -> int:
+    """Parse the command line, train, export, and return the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -98,9 +96,13 @@ def main() -> None:
         help="networks of the steps that the settings leave out (default: %(default)s)",
     )
     args = parser.parse_args()
-    train(args.data, args.run, args.configs, args.base)
-    export(args.run, args.out)
+
+    def work() -> None:
+        train(args.data, args.run, args.configs, args.base)
+        export(args.run, args.out)
+
+    return run_command("train_all", work)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

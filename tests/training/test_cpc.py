@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
 from accelerate import Accelerator
 
 from s2v_core.networks.cpc import CPCConfig
+from tests.training.variant import variant
 from training.cpc import CPCSettings, CPCTrainer, Predictive
 from training.engine.config import Schedule
 
@@ -34,7 +34,7 @@ def test_a_batch_depends_on_the_step_alone(clips):
 
 
 def test_speech_shorter_than_the_window_is_repeated(clips):
-    batch = trainer(clips, replace(SETTINGS, window=40_000)).batch(0)
+    batch = trainer(clips, variant(SETTINGS, window=40_000)).batch(0)
     assert batch.shape == (3, 40_000)
     assert batch[:, -8000:].abs().amax(1).min() > 0  # no silence at the end
 
@@ -60,7 +60,7 @@ def test_an_ignorant_start_costs_the_log_of_the_candidates(clips):
 
 
 def test_every_parameter_learns_and_the_loss_falls(clips, changed):
-    cpc = trainer(clips, replace(SETTINGS, schedule=replace(SETTINGS.schedule, steps=30)))
+    cpc = trainer(clips, variant(SETTINGS, schedule=variant(SETTINGS.schedule, steps=30)))
     batch, history = cpc.batch(0), []
     names = changed(
         cpc.network, lambda: history.extend(cpc.step(batch, step) for step in range(30))

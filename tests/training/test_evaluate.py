@@ -1,4 +1,4 @@
-"""The comparison: who is compared with whom, means, intervals, and a run that goes on."""
+"""The comparison: which clips are compared, means, intervals, and a run that resumes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from s2v_core.errors import UserError
+from s2v_core.face.align import TEMPLATE
 from s2v_core.networks.syncnet import SyncScore
 from s2v_core.vocabulary import EMOTION_CODES
 from training import evaluate
@@ -20,19 +22,19 @@ from training.evaluate import worst
 from training.evaluation.comparison import Comparison, Subject, mismatched, neutral
 from training.evaluation.figures import COLUMNS as SHOWN
 from training.evaluation.figures import spread, strips
-from training.evaluation.judges import Jury
+from training.evaluation.judges import Scorers
 from training.evaluation.table import COLUMNS, ROWS, interval, markdown, read_records, summary
 
 MODEL = Path(__file__).parents[2] / "checkpoints" / "avatars"
 
 
-def records(values: np.ndarray) -> list[dict]:
+def records(values: np.ndarray) -> pd.DataFrame:
     """Every row scores ``values[i]`` in every metric on clip i."""
-    return [
+    return pd.DataFrame(
         {"clip": str(i), "method": method} | dict.fromkeys(COLUMNS, float(v))
         for i, v in enumerate(values)
         for method in ROWS
-    ]
+    )
 
 
 def clip_row(name: str, split: str = "test") -> Row:
@@ -54,9 +56,8 @@ def test_equal_clips_leave_no_doubt() -> None:
 def test_a_difference_is_taken_clip_by_clip() -> None:
     """Where one method is better by the same on every clip there is no doubt, however the clips differ."""
     measured = records(np.random.default_rng(3).normal(size=30))
-    for record in measured:
-        record["psnr"] += 0.5 * (record["method"] == "speech2video")
-        record["fps"] = None
+    measured["psnr"] += 0.5 * (measured["method"] == "speech2video")
+    measured["fps"] = None
     difference = summary(measured)[-1]
     assert difference["method"] == "speech2video - s2f_sdfa"
     assert difference["psnr"] == pytest.approx({"mean": 0.5, "low": 0.5, "high": 0.5})
@@ -107,10 +108,10 @@ def test_the_worst_clips_are_those_least_like_the_real_ones() -> None:
     scores = {"1_A_NEU": 0.6, "1_B_NEU": 0.4, "2_A_NEU": 0.5}
     records = [{"clip": c, "method": "speech2video", "ssim": s} for c, s in scores.items()]
     records += [{"clip": c, "method": "sdfa", "ssim": 1 - s} for c, s in scores.items()]
-    assert worst(clips, records, 2) == [1, 2]
+    assert worst(clips, pd.DataFrame(records), 2) == [1, 2]
 
 
-def test_a_mismatched_still_is_of_another_actor_and_goes_round_the_table() -> None:
+def test_a_mismatched_still_is_of_the_next_other_actor_or_else_the_first() -> None:
     clips = table_of("1_A_NEU", "1_A_SAD", "2_A_NEU", "3_A_NEU")
     assert [mismatched(clips, i) for i in range(4)] == [2, 2, 3, 0]
 
@@ -132,7 +133,7 @@ class Says:
 
 
 class Gap:
-    """A judge of lips that reads the brightness of a frame."""
+    """A network of lips that returns the brightness of a frame."""
 
     def __call__(self, frames: torch.Tensor) -> torch.Tensor:
         return frames.mean((1, 2, 3))[:, None]
@@ -143,17 +144,17 @@ SEXES = dict(zip(ACTORS, ("Male", "Male", "Female", "Male"), strict=True))
 
 
 @pytest.mark.parametrize(("offset", "in_step"), [(0, 1), (-1, 1), (2, 0)])
-def test_the_jury_counts_what_is_right(offset, in_step) -> None:
+def test_the_classifiers_scores_count_what_is_right(offset, in_step) -> None:
     syncnet = type("Sync", (), {"score": lambda self, frames, speech: SyncScore(offset, 3.5, 1.0)})
     sad = Says(EMOTION_CODES.index("SAD"), len(EMOTION_CODES))
-    jury = Jury(ACTORS, SEXES, Says(2, 4), sad, Gap(), syncnet())
+    scorers = Scorers(ACTORS, SEXES, Says(2, 4), sad, Gap(), syncnet())
     frames = torch.linspace(-1, 1, 12)[:, None, None, None].expand(-1, 3, 8, 6)
     speech = torch.zeros(12 * 640)
 
-    def verdict(name: str, made: torch.Tensor = frames) -> dict:
-        return jury.scores(made, frames, speech, clip_row(name), [0, 11, 99])
+    def scored(name: str, made: torch.Tensor = frames) -> dict:
+        return scorers.scores(made, frames, speech, clip_row(name), [0, 11, 99])
 
-    right = verdict("2009_A_SAD")
+    right = scored("2009_A_SAD")
     assert right == {
         "av_confidence": 3.5,
         "av_offset_within_1": in_step,
@@ -163,29 +164,29 @@ def test_the_jury_counts_what_is_right(offset, in_step) -> None:
         "opening_correlation": pytest.approx(1),
         "closure": pytest.approx(0, abs=1e-5),  # -1 and 1 at the two closures in the clip
     }
-    wrong = verdict("2003_A_HAP", -frames)
+    wrong = scored("2003_A_HAP", -frames)
     assert (wrong["identity_accuracy"], wrong["emotion_accuracy"]) == (0, 0)
     assert wrong["opening_correlation"] == pytest.approx(-1)
-    unknown = verdict("2099_A_HAP", frames[:1].expand(12, -1, -1, -1))
+    unknown = scored("2099_A_HAP", frames[:1].expand(12, -1, -1, -1))
     assert (unknown["identity_accuracy"], unknown["sex_accuracy"]) == (None, 1)
     assert unknown["opening_correlation"] == 0
 
 
 def test_the_sex_of_the_face_is_the_named_actors() -> None:
-    jury = Jury(ACTORS, SEXES, Says(3, 4), None, None, None)
-    score = jury.scores(
+    scorers = Scorers(ACTORS, SEXES, Says(3, 4), None, None, None)
+    score = scorers.scores(
         torch.zeros(6, 3, 8, 6), torch.zeros(6, 3, 8, 6), None, clip_row("2009_A_SAD")
     )
     assert (score["sex_accuracy"], score["identity_accuracy"]) == (0, 0)
 
 
-def test_a_judge_of_other_actors_is_not_asked(small) -> None:
-    assert Jury.load(MODEL, Clips.read(small, "train")).identity is None
+def test_a_classifier_of_other_actors_is_left_out(small) -> None:
+    assert Scorers.load(MODEL, Clips.read(small, "train")).identity is None
 
 
-def test_a_missing_judge_says_nothing() -> None:
-    jury = Jury(ACTORS, SEXES, None, None, None, None)
-    scores = jury.scores(
+def test_a_missing_network_scores_nothing() -> None:
+    scorers = Scorers(ACTORS, SEXES, None, None, None, None)
+    scores = scorers.scores(
         torch.zeros(6, 3, 8, 6), torch.zeros(6, 3, 8, 6), None, clip_row("2009_A_SAD")
     )
     assert set(scores.values()) == {None}
@@ -209,7 +210,7 @@ def test_the_records_of_an_older_table_are_refused(tmp_path) -> None:
 def small(tmp_path, store) -> Path:
     """A prepared corpus of four clips of half a second."""
     rng, clips = np.random.default_rng(0), []
-    points = np.repeat(evaluate.face.TEMPLATE[None], 12, axis=0).astype(np.float32)
+    points = np.repeat(TEMPLATE[None], 12, axis=0).astype(np.float32)
     splits = {
         "2003_A_NEU": "test",
         "2003_B_NEU": "train",
@@ -249,7 +250,7 @@ def test_the_controls_score_as_they_must(small) -> None:
     assert of["speech2video"]["fps"] > 0
 
 
-def test_an_interrupted_run_goes_on_and_ends_as_an_unbroken_one(
+def test_an_interrupted_run_resumes_and_ends_as_an_uninterrupted_one(
     small, tmp_path, monkeypatch
 ) -> None:
     """A clip of which some lines are missing is measured again; one that is whole is not."""
@@ -257,7 +258,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_an_unbroken_one(
     def run(out: Path) -> list[dict]:
         command = ["evaluate", "--model", str(MODEL), "--data", str(small), "--out", str(out)]
         monkeypatch.setattr(sys, "argv", [*command, "--workers", "1", "--drawn", "1"])
-        evaluate.main()
+        assert evaluate.main() == 0
         return json.loads((out / "table.json").read_text())
 
     whole = run(tmp_path / "whole")
@@ -267,8 +268,8 @@ def test_an_interrupted_run_goes_on_and_ends_as_an_unbroken_one(
     (tmp_path / "broken" / "clips.csv").write_text("".join([lines[0], *marked]))
     again = run(tmp_path / "broken")
     kept = read_records(tmp_path / "broken" / "clips.csv")
-    assert [record["clip"] for record in kept] == [line.split(",")[0] for line in lines[1:]]
-    assert kept[0]["ssim"] == 0.125
+    assert list(kept["clip"]) == [line.split(",")[0] for line in lines[1:]]
+    assert kept["ssim"][0] == 0.125
     for row, expected in zip(again[1:], whole[1:], strict=True):
         assert {**row, "fps": 0} == {**expected, "fps": 0}
     for figure in ("figure3.png", "failures.png", "figure4.png"):

@@ -10,7 +10,7 @@ from s2v_core.face.points import POINTS
 from training import landmarks
 from training.data import corpora
 from training.engine.config import Schedule
-from training.landmarks import SIDE, LandmarksSettings, LandmarkTrainer, collect, mirrored, vary
+from training.landmarks import SIDE, LandmarksSettings, LandmarkTrainer, collect, mirror, vary
 
 RNG = np.random.default_rng
 
@@ -49,17 +49,17 @@ def test_mirroring_exchanges_left_and_right():
     assert tuple(places) == POINTS
     twins = {33: 33, 36: 45, 39: 42, 42: 39, 45: 36, 48: 54, 54: 48, 62: 62, 66: 66}
     points = RNG(0).uniform(0, 95, (9, 2))
-    flipped = mirrored(points)
+    flipped = mirror(points)
     for point, twin in twins.items():
         x, y = points[places[twin]]
         np.testing.assert_allclose(flipped[places[point]], [95 - x, y])
-    np.testing.assert_allclose(mirrored(flipped), points)
+    np.testing.assert_allclose(mirror(flipped), points)
 
 
 def trainer() -> LandmarkTrainer:
     torch.manual_seed(0)
     config = LandmarksSettings(
-        LandmarkConfig(width=2), Schedule(steps=30, batch=4, learning_rate=1e-3)
+        model=LandmarkConfig(width=2), schedule=Schedule(steps=30, batch=4, learning_rate=1e-3)
     )
     squares, points = spotted(nine_points())[None], nine_points()[None]
     return LandmarkTrainer(config, squares, points, Accelerator(cpu=True))

@@ -9,9 +9,10 @@ from accelerate import Accelerator
 
 from s2v_core.networks.composer import ComposerConfig
 from s2v_core.networks.students import Students, StudentsConfig, unit
+from tests.training.variant import variant
 from training.data.clips import Clips
 from training.engine.config import Schedule
-from training.stage2 import Batch, Stage2Settings, Stage2Trainer, recalled
+from training.stage2 import Batch, Stage2Settings, Stage2Trainer, retrieved
 
 SETTINGS = Stage2Settings(
     model=ComposerConfig(
@@ -96,7 +97,7 @@ def test_windows_vectors_frames_and_maps_are_of_one_clip(stage2):
         assert torch.equal(batch.nu[:, 0], 10 + clip[:, 0])
         for place, level in zip(clip[:, 0].int().tolist(), batch.maps[4], strict=True):
             mean, deviation = stage2.statistics[4]
-            expected = stage2.seen[place]["map.4"]
+            expected = stage2.features[place]["map.4"]
             torch.testing.assert_close(level * deviation + mean, expected, atol=1e-3, rtol=0)
 
 
@@ -119,13 +120,13 @@ def test_a_clip_without_a_moment_far_enough_away_can_be_used(clips):
 
 def test_a_clip_shorter_than_the_frames_asked_for_can_be_used(clips):
     torch.manual_seed(0)
-    batch = trainer(clips, replace(SETTINGS, frames=40)).batch(0)
+    batch = trainer(clips, variant(SETTINGS, frames=40)).batch(0)
     assert batch.real.shape == (2, 40, 3, 64, 32)
 
 
 def test_the_pose_is_the_mean_of_the_frames_drawn_and_they_lie_within_the_span(clips):
     torch.manual_seed(0)
-    stage2 = trainer(clips, replace(SETTINGS, span=6))
+    stage2 = trainer(clips, variant(SETTINGS, span=6))
     for step in range(8):
         batch = stage2.batch(step)
         places = ((batch.real[:, 0, 0, 0, 0] + 1) * 127.5).round().int() - 200
@@ -137,7 +138,7 @@ def test_the_pose_is_the_mean_of_the_frames_drawn_and_they_lie_within_the_span(c
 
 def test_the_teachers_maps_are_standardised_by_channel(stage2):
     for scale, (mean, deviation) in enumerate(stage2.statistics):
-        maps = torch.stack([(s[f"map.{scale}"] - mean) / deviation for s in stage2.seen])
+        maps = torch.stack([(s[f"map.{scale}"] - mean) / deviation for s in stage2.features])
         zeros = torch.zeros(maps.shape[1])
         torch.testing.assert_close(maps.mean((0, 2, 3)), zeros, atol=1e-5, rtol=0)
         torch.testing.assert_close(maps.std((0, 2, 3)), zeros + 1, atol=1e-5, rtol=0)
@@ -186,7 +187,7 @@ def test_each_discriminator_teaches_the_composer(stage2, term):
 def test_no_discriminator_plays_before_the_warm_up_ends(clips, changed):
     torch.manual_seed(0)
     stage2 = trainer(
-        clips, replace(SETTINGS, schedule=replace(SETTINGS.schedule, warmup=2, steps=99))
+        clips, variant(SETTINGS, schedule=variant(SETTINGS.schedule, warmup=2, steps=99))
     )
     batch = stage2.batch(0)
     for step, playing in ((0, False), (1, False), (2, True)):
@@ -239,14 +240,14 @@ def test_the_papers_similarity_is_of_the_upper_half(stage2):
 
 def test_training_brings_the_frames_nearer(clips):
     torch.manual_seed(0)
-    stage2 = trainer(clips, replace(SETTINGS, schedule=replace(SETTINGS.schedule, warmup=99)))
+    stage2 = trainer(clips, variant(SETTINGS, schedule=variant(SETTINGS.schedule, warmup=99)))
     batch = stage2.batch(0)
     history = [stage2.step(batch, step)["similarity"] for step in range(15)]
     assert history[-1] < 0.8 * history[0]
 
 
 def test_a_picture_shows_a_clip_above_what_is_made_of_it_and_leaves_the_run_alone(stage2):
-    dice, weights = torch.get_rng_state(), stage2.network.state_dict()
+    state, weights = torch.get_rng_state(), stage2.network.state_dict()
     weights = {key: value.clone() for key, value in weights.items()}
     pictures = [np.asarray(stage2.picture()) for _ in range(2)]
     assert np.array_equal(*pictures)
@@ -258,13 +259,13 @@ def test_a_picture_shows_a_clip_above_what_is_made_of_it_and_leaves_the_run_alon
     last = stage2.clips.rows[0].frames - 1
     assert (pictures[0][63, 130::32, 0] == np.linspace(0, last, 10).round()).all()
     assert len(np.unique(pictures[0][64:, 130:])) > 1
-    assert torch.equal(torch.get_rng_state(), dice)
+    assert torch.equal(torch.get_rng_state(), state)
     assert all(
         torch.equal(value, weights[key]) for key, value in stage2.network.state_dict().items()
     )
 
 
-def test_a_killed_run_goes_on_bit_for_bit(clips, resumed):
+def test_a_killed_run_resumes_bit_for_bit(clips, resumed):
     def make(accelerator: Accelerator) -> Stage2Trainer:
         return trainer(clips, accelerator=accelerator)
 
@@ -289,7 +290,7 @@ def test_a_step_runs_on_a_gpu(clips):
 
 
 def test_forced_clips_are_composed_from_the_teachers_vectors(clips):
-    batch = trainer(clips, replace(SETTINGS, forced=1.0)).batch(0)
+    batch = trainer(clips, variant(SETTINGS, forced=1.0)).batch(0)
     torch.testing.assert_close(
         batch.mu, torch.ones_like(batch.mu)
     )  # equal entries, unit mean square
@@ -297,28 +298,28 @@ def test_forced_clips_are_composed_from_the_teachers_vectors(clips):
     assert all(any(torch.allclose(nu, vector) for vector in own) for nu in batch.nu)
 
 
-def test_every_copy_of_a_clip_is_recalled_in_its_order():
+def test_every_copy_of_a_clip_is_retrieved_in_order():
     torch.manual_seed(0)
     students = Students(StudentsConfig(omega=3, hidden=8, mu=6, nu=7)).eval()
     clip = {f"context.{i}": torch.randn(5, 3) for i in (1, 0, 2)}
-    vectors = recalled(students, clip)
+    vectors = retrieved(students, clip)
     for copy in range(3):
         mu, nu, _ = students(clip[f"context.{copy}"][None])
         torch.testing.assert_close(vectors["mu"][copy], mu[0])
         torch.testing.assert_close(vectors["nu"][copy], nu[0])
 
 
-MOVING = replace(
-    SETTINGS, model=replace(SETTINGS.model, motion=11), lambda_detail=1.0, lambda_texture=1.0
+MOVING = variant(
+    SETTINGS, model=variant(SETTINGS.model, motion=11), lambda_detail=1.0, lambda_texture=1.0
 )
 
 
 def test_a_composer_that_draws_motion_is_given_the_clips_own(clips):
     moving = trainer(clips, MOVING)
     batch = moving.batch(0)
-    assert batch.drawn.shape == (2, 4, 11)
+    assert batch.source.shape == (2, 4, 11)
     shown = torch.cat([clips.motion(i, 11) for i in range(len(clips))])
-    for frame in batch.drawn.flatten(0, 1):
+    for frame in batch.source.flatten(0, 1):
         assert (frame == shown).all(1).any()
 
 

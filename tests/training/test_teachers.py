@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 import torch
 from accelerate import Accelerator
 from torch import nn
 
+from tests.training.variant import variant
 from training.engine.config import Schedule
 from training.networks.inputs import resized, zero_mean
 from training.networks.senet import SENet, SENetConfig
@@ -131,7 +131,7 @@ def test_labels_are_drawn_equally_often(clips):
 
 
 def test_training_learns_the_labels(clips, changed):
-    teacher = teaching(clips, [0, 1, 2], replace(SCHEDULE, steps=60, learning_rate=3e-4))
+    teacher = teaching(clips, [0, 1, 2], variant(SCHEDULE, steps=60, learning_rate=3e-4))
     batch = teacher.batch(0)
     history = []
     names = changed(
@@ -144,7 +144,7 @@ def test_training_learns_the_labels(clips, changed):
 
 
 class KnowsTheClip(nn.Module):
-    """Names the place of a clip, which a frame's first pixel tells."""
+    """Classifies a frame as its clip's index, which is its first pixel."""
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         place = ((frames[:, 0, 0, 0] + 1) * 127.5).round().long() - 200

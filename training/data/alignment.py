@@ -157,18 +157,23 @@ def _frames_and_sound(video: InputContainer, wav: Path) -> list[np.ndarray]:
 def find_points(frames: np.ndarray, landmarks: Path | None, net: LandmarkNet | None) -> np.ndarray:
     """Return face.POINTS and LIDS (N, 13, 2) of every frame, from the corpus or by the network.
 
-    The network does not look for the lids: these are not a number.
+    The network does not find the lids: these are NaN.
     """
-    if landmarks is None:
-        points = locate(list(frames), find_face(frames), net)
-        smooth = smooth_points(points, SMOOTHING["network"])
-        return np.pad(smooth, ((0, 0), (0, len(LIDS)), (0, 0)), constant_values=np.nan)
+    if landmarks is not None:
+        return _corpus_points(landmarks, len(frames))
+    if net is None:
+        raise ValueError("a clip without landmarks needs the landmark network")
+    smooth = smooth_points(locate(list(frames), find_face(frames), net), SMOOTHING["network"])
+    return np.pad(smooth, ((0, 0), (0, len(LIDS)), (0, 0)), constant_values=np.nan)
+
+
+def _corpus_points(landmarks: Path, n_frames: int) -> np.ndarray:
     try:
         points = np.load(landmarks)["landmarks"].astype(np.float32)[:, POINTS + LIDS]
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise UnusableError("the landmarks cannot be read", str(landmarks)) from error
-    if len(points) != len(frames):
-        detail = f"{len(points)} landmark rows for {len(frames)} frames"
+    if len(points) != n_frames:
+        detail = f"{len(points)} landmark rows for {n_frames} frames"
         raise UnusableError("landmarks of another video", detail)
     return smooth_points(points, SMOOTHING["exact"])
 

@@ -1,4 +1,4 @@
-"""Voices as other microphones, rooms and levels would have given them, and frames a little softer."""
+"""Random variations: speech as through other microphones, rooms and codecs, and frames in other light."""
 
 from __future__ import annotations
 
@@ -42,9 +42,8 @@ def room(audio: Tensor, decay: float, wet: float, rng: np.random.Generator) -> T
 
 def colour(audio: Tensor, rng: np.random.Generator) -> Tensor:
     """Raise or lower two random bands by up to 9 dB and cut the lowest, as a small microphone does."""
-    headroom = 16 * audio.abs().max().clamp_min(
-        1e-4
-    )  # the filters clip at 1, and each may add 9 dB
+    # The filters clip at 1, and each may add 9 dB.
+    headroom = 16 * audio.abs().max().clamp_min(1e-4)
     audio = audio / headroom
     for _ in range(2):
         centre = float(np.exp(rng.uniform(math.log(200), math.log(6000))))
@@ -63,15 +62,15 @@ def noise(audio: Tensor, snr_db: float, rng: np.random.Generator) -> Tensor:
 
 
 def telephone(audio: Tensor) -> Tensor:
-    """Return ``audio`` as a telephone or a wireless headset passes it on: 8 kHz in 256 mu-law steps (G.711)."""
+    """Return ``audio`` as through a telephone or a wireless headset: 8 kHz in 256 mu-law steps (G.711)."""
     peak = audio.abs().max().clamp_min(1e-4)
     narrow = AF.resample(audio / peak, SAMPLE_RATE, SAMPLE_RATE // 2).clamp(-1, 1)
-    passed = AF.mu_law_decoding(AF.mu_law_encoding(narrow, 256), 256)
-    return peak * AF.resample(passed, SAMPLE_RATE // 2, SAMPLE_RATE)[: len(audio)]
+    decoded = AF.mu_law_decoding(AF.mu_law_encoding(narrow, 256), 256)
+    return peak * AF.resample(decoded, SAMPLE_RATE // 2, SAMPLE_RATE)[: len(audio)]
 
 
 def codec(audio: Tensor, container: str, kind: str, strength: float) -> Tensor:
-    """Return ``audio`` as it comes out of a codec: voice messages, calls and most uploads went through one.
+    """Return ``audio`` as through a codec, as voice messages, calls and most uploads are.
 
     ``container`` and ``kind`` are soundfile's, see CODECS; ``strength`` goes from 0, hardly compressed, to
     below 1: of Opus some 60 kbit/s at 0.8 and 10 at 0.99, of MP3 30 at 0.9.
@@ -82,8 +81,8 @@ def codec(audio: Tensor, container: str, kind: str, strength: float) -> Tensor:
         file, sound, SAMPLE_RATE, subtype=kind, format=container, compression_level=strength
     )
     file.seek(0)
-    passed, _ = soundfile.read(file, frames=len(audio), dtype="float32", fill_value=0.0)
-    return peak / 0.9 * torch.from_numpy(passed)
+    decoded, _ = soundfile.read(file, frames=len(audio), dtype="float32", fill_value=0.0)
+    return peak / 0.9 * torch.from_numpy(decoded)
 
 
 def level(audio: Tensor, peak_db: float) -> Tensor:
@@ -103,9 +102,9 @@ def soften(frames: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def varied(frame: Tensor, rng: np.random.Generator, soft: float, shift: int) -> Tensor:
-    """Return ``frame (3, H, W)`` in other light, moved by up to ``shift`` pixels, perhaps mirrored.
+    """Return ``frame (3, H, W)`` in other light, shifted by up to ``shift`` pixels, and half the time mirrored.
 
-    ``soft`` is the share of frames that are blurred, as generated ones may be.
+    ``soft`` is the probability that it is blurred, as generated frames may be.
     """
     frame = frame.roll(tuple(rng.integers(-shift, shift + 1, 2).tolist()), (1, 2))
     if rng.random() < soft:

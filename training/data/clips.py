@@ -44,20 +44,20 @@ class Clips:
         return np.array(self._mapped(index, "points"))
 
     def pose(self, index: int) -> Tensor:
-        """Return how the head is turned in every frame of a clip (N, 2), see head_pose."""
+        """Return the head's turn and nod in every frame of a clip (N, 2), see head_pose."""
         return torch.from_numpy(head_pose(self.points(index)))
 
     def motion(self, index: int, numbers: int) -> Tensor:
-        """Return the first ``numbers`` of what moves in a clip's face (N, numbers), see face_motion.
+        """Return the first ``numbers`` columns of a clip's face_motion (N, numbers).
 
-        UserError when the landmarks do not follow the lids, and these are asked for.
+        Raises UserError when they include the lids and the landmarks do not.
         """
         motion = torch.from_numpy(face_motion(self.points(index))[:, :numbers])
         if not motion.isfinite().all():
             raise UserError(
-                f"{self.root}: lips or lids of {self.rows[index].name} are not known; follow them with"
+                f"{self.root}: lips or lids of {self.rows[index].name} are not known; find them with"
                 f" training.mesh, or set motion to {SPOKEN}, without lids. If the corpus has 68 landmarks"
-                " of its own, delete this folder and prepare it anew."
+                " of its own, delete this folder and prepare it again."
             )
         return motion
 
@@ -70,12 +70,12 @@ class Clips:
         return from_uint8(self._mapped(index, "frames")[which])
 
     def _mapped(self, index: int, kind: str) -> np.ndarray:
-        """Return a clip's share of its shard, by a memory map that is closed when nothing uses it."""
+        """Return a clip's part of its shard, as a memory map that is closed when nothing uses it."""
         row = self.rows[index]
         whole = np.load(shards.path(self.root, row.shard, kind), mmap_mode="r")
         return whole[row.start : row.start + row.frames]
 
     @cached_property
     def actors(self) -> tuple[str, ...]:
-        """The actors of these clips, sorted; a clip's identity class is its actor's place here."""
+        """The actors of these clips, sorted; a clip's identity class is its actor's index here."""
         return tuple(sorted({row.actor for row in self.rows}))

@@ -1,4 +1,4 @@
-"""Corpus readers: each lists the clips of one corpus in its published layout, an actor after the other.
+"""Corpus readers: each lists the clips of one corpus in its published layout, actor by actor.
 
 CREMA-D, VoxCeleb2 and GRID; one more is a function that yields an actor's clips at a time, and a line
 in CORPORA.
@@ -18,9 +18,10 @@ from s2v_core.errors import UserError
 from s2v_core.vocabulary import EMOTION_CODES
 from training.data import splits
 
-LEVELS = ("LO", "MD", "HI", "XX")  # how strongly it is acted; XX: not said
+# How strongly an emotion is acted; XX: not given.
+LEVELS = ("LO", "MD", "HI", "XX")
 CREMA_D_NAME = re.compile(rf"(\d+)_([A-Z0-9]+)_({'|'.join(EMOTION_CODES)})_({'|'.join(LEVELS)})")
-# The ten test actors of the SDFA authors' CREMA-D list (facts: diffused-heads' file list).
+# The ten test actors of the SDFA authors' CREMA-D list (docs/choices.md, "Held-out actors").
 UNOBSERVED_CREMA_D = (
     "1015",
     "1020",
@@ -35,46 +36,59 @@ UNOBSERVED_CREMA_D = (
 )
 # Command, colour, preposition, letter, digit, adverb: lwbsza is "lay white by s zero again".
 GRID_NAME = re.compile(r"[blps][bgrw][abiw][a-z][1-9z][anps]")
-GRID_WOMEN = (4, 7, 11, 15, 16, 18, 20, 22, 23, 24, 25, 29, 31, 33, 34)  # s21 has no video
-UNOBSERVED_GRID = ("s1", "s2", "s20", "s22")  # LipNet's (Assael et al. 2016)
+# s21 has no video.
+GRID_WOMEN = (4, 7, 11, 15, 16, 18, 20, 22, 23, 24, 25, 29, 31, 33, 34)
+# LipNet's (Assael et al. 2016).
+UNOBSERVED_GRID = ("s1", "s2", "s20", "s22")
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
     """One talking-face clip of a corpus."""
 
-    name: str  # unique in the corpus
+    # Unique in the corpus.
+    name: str
     video: Path
-    audio: Path  # the video itself where the sound is in it
-    landmarks: Path | None  # exact 68 points a frame, where the corpus has them
+    # The video itself where the sound is in it.
+    audio: Path
+    # Exact 68 points a frame, where the corpus has them.
+    landmarks: Path | None
     actor: str
-    sex: str  # Male, Female, or empty where the corpus does not say
-    sentence: str  # what must not be on two sides of an actor's split: a text, or a recording
-    emotion: str  # one of EMOTIONS, or empty where nobody labelled it
-    level: str = ""  # one of LEVELS, or empty
-    split: str = ""  # one of splits.SPLITS
+    # Male, Female, or empty where the corpus does not give it.
+    sex: str
+    # What must not be in two splits of one actor: a text, or a recording.
+    sentence: str
+    # One of EMOTIONS, or empty where there is no label.
+    emotion: str
+    # One of LEVELS, or empty.
+    level: str = ""
+    # One of splits.SPLITS.
+    split: str = ""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """How a corpus is read and what of it is held out."""
+    """How a corpus is read, and what of it is held out."""
 
-    clips: Callable[[Path], Iterator[Clip]]  # an actor's clips in a row
-    unobserved: tuple[str, ...]  # actors; those that the layout itself holds out come with a split
-    share: float = 0.15  # of an observed actor's sentences, for val and for test each
+    # Yields each actor's clips consecutively.
+    clips: Callable[[Path], Iterator[Clip]]
+    # Actors; the clips of those that the layout itself holds out come with a split.
+    unobserved: tuple[str, ...]
+    # Of an observed actor's sentences, for val and for test each.
+    share: float = 0.15
 
 
 def read(corpus: str, root: Path, unobserved: Collection[str] | None = None) -> Iterator[Clip]:
-    """Yield the clips of ``corpus`` below ``root``, an actor after the other, each with its split.
+    """Yield the clips of ``corpus`` below ``root``, actor by actor, each with its split.
 
     Splits come from ``root/splits.csv`` where there is one, else from the names (see ``splits``), with
-    the actors ``unobserved`` held out, those of the published lists unless told otherwise.
+    the actors ``unobserved`` held out: by default those of the published lists.
     Raises UserError when ``root`` does not hold the corpus.
     """
     table = splits.read(root / "splits.csv")
     held_out = CORPORA[corpus].unobserved if unobserved is None else unobserved
-    for actor, clips in groupby(CORPORA[corpus].clips(root), attrgetter("actor")):
-        clips = list(clips)
+    for actor, group in groupby(CORPORA[corpus].clips(root), attrgetter("actor")):
+        clips = list(group)
         sides = splits.sides(actor, (clip.sentence for clip in clips), CORPORA[corpus].share)
         for clip in clips:
             split = "unobserved" if actor in held_out else sides[clip.sentence]
@@ -126,8 +140,8 @@ def voxceleb2(root: Path) -> Iterator[Clip]:
     """Yield the clips of VoxCeleb2: {dev,test}/mp4/<id>/<video>/<clip>.mp4, with vox2_meta.csv if there.
 
     The sound is the .m4a (or .wav) of the same name beside the video or in the aac tree, else the
-    video's own. The people of test, and they alone, are unobserved, as published; a dev person's split
-    goes by video.
+    video's own. Exactly the people of test are unobserved, as published; a dev person's clips are split
+    by video.
     """
     sexes = _voxceleb2_sexes(root / "vox2_meta.csv")
     folders = [root / part / "mp4" for part in ("dev", "test")]
@@ -208,7 +222,7 @@ def _grid_sex(speaker: str) -> str:
 CORPORA = {
     "crema_d": Corpus(crema_d, UNOBSERVED_CREMA_D),
     "grid": Corpus(grid, UNOBSERVED_GRID),
-    # A speaker has 25 videos on average: one each for val and test.
+    # A speaker has 25 videos on average: one for val and one for test.
     "voxceleb2": Corpus(voxceleb2, (), share=0.0),
 }
 

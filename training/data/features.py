@@ -1,4 +1,4 @@
-"""Features of the frozen networks, computed once for every clip."""
+"""The frozen networks, and the features that training.features extracts with them."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ class FrozenNetworks:
         )
 
     def encode(self, speech: Tensor) -> Tensor:
-        """Return what the students and the composer hear (L, D) of ``speech (T,)``."""
+        """Return CPC's features (L, D) of ``speech (T,)``, the input of the students and the composer."""
         return self.cpc.features(speech[None])[0]
 
     def frame_features(self, frames: Tensor, every: int) -> dict[str, Tensor]:
-        """Return a clip's identity and maps (first frame) and emotion (``every`` so many frames)."""
+        """Return a clip's identity and maps (of its first frame), and emotion (of every ``every``-th frame)."""
         first = frames[:1]
-        seen = {
+        vectors = {
             "emotion": self.emotion.feature(frames[::every]),
             "identity": self.identity.feature(first)[0],
         }
-        return seen | {f"map.{i}": m[0] for i, m in enumerate(self.identity.maps(first))}
+        return vectors | {f"map.{i}": m[0] for i, m in enumerate(self.identity.maps(first))}
 
 
-def read(run: Path, clips: Clips) -> list[dict[str, Tensor]]:
+def load_features(run: Path, clips: Clips) -> list[dict[str, Tensor]]:
     """Return the features of ``clips`` as float32, in their order."""
     paths = [run / "features" / f"{row.name}.safetensors" for row in clips.rows]
     return [{k: v.float() for k, v in load_file(path).items()} for path in paths]

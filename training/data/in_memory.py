@@ -1,4 +1,4 @@
-"""Clips that are held in memory, for what needs no prepared corpus: one file, or noise to time a step with."""
+"""Clips in memory, where there is no prepared corpus: a single file, or noise to time a step with."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from training.data.shards import Row
 
 @dataclass(frozen=True)
 class InMemoryClips(Clips):
-    """``Clips`` of which nothing is on disk."""
+    """``Clips`` that are not on disk."""
 
-    held: tuple[Aligned, ...]
+    aligned: tuple[Aligned, ...]
 
     @classmethod
-    def of(cls, **held: Aligned) -> InMemoryClips:
-        """Return these clips under their names, all of one neutral speaker."""
+    def of(cls, **aligned: Aligned) -> InMemoryClips:
+        """Return these clips under their names, all of one speaker with a neutral face."""
         rows = tuple(
             Row(name, "speaker", "", "", "NEU", "train", len(clip.frames))
-            for name, clip in held.items()
+            for name, clip in aligned.items()
         )
-        return cls(Path(), rows, tuple(held.values()))
+        return cls(Path(), rows, tuple(aligned.values()))
 
     def speech(self, index: int) -> Tensor:
         """Return a clip's speech (T,), as ``Clips.speech`` does."""
-        return torch.from_numpy(self.held[index].speech).flatten().float() / 32768
+        return torch.from_numpy(self.aligned[index].speech).flatten().float() / 32768
 
     def points(self, index: int) -> np.ndarray:
         """Return a clip's landmarks (N, 13, 2), as ``Clips.points`` does."""
-        return self.held[index].points
+        return self.aligned[index].points
 
     def frames(self, index: int, which: slice | np.ndarray | int = slice(None)) -> Tensor:
         """Return a clip's frames (N, 3, H, W) in [-1, 1], or those that ``which`` picks."""
-        return from_uint8(self.held[index].frames[which])
+        return from_uint8(self.aligned[index].frames[which])
 
 
 def read(path: Path, landmarks: Path) -> Aligned:
@@ -57,13 +57,13 @@ def read(path: Path, landmarks: Path) -> Aligned:
         return align_clip(clip, load_landmarks(landmarks))
     except UnusableError as error:
         why = f"{error.reason} ({error.detail})" if error.detail else error.reason
-        raise UserError(f"{path} cannot be learnt from: {why}.") from None
+        raise UserError(f"{path} cannot be used: {why}.") from None
 
 
-def noise(frames: int, height: int, width: int, dice: np.random.Generator) -> Aligned:
+def noise(frames: int, height: int, width: int, rng: np.random.Generator) -> Aligned:
     """Return a clip of ``frames`` frames of noise, for measuring what a step costs."""
-    pictures = dice.integers(0, 256, (frames, height, width, 3), np.uint8)
-    speech = dice.normal(0, 3000, (frames, FRAME_SAMPLES)).astype(np.int16)
-    points = np.vstack([TEMPLATE, dice.uniform(20, 60, (8, 2))])
-    moved = points + dice.normal(0, 2, (frames, 13, 2))
+    pictures = rng.integers(0, 256, (frames, height, width, 3), np.uint8)
+    speech = rng.normal(0, 3000, (frames, FRAME_SAMPLES)).astype(np.int16)
+    points = np.vstack([TEMPLATE, rng.uniform(20, 60, (8, 2))])
+    moved = points + rng.normal(0, 2, (frames, 13, 2))
     return Aligned(pictures, speech, moved.astype(np.float32), FPS)

@@ -1,4 +1,4 @@
-"""Prepared clips on disk: shards of up to 64 clips of one actor, and a table that says where each lies.
+"""Prepared clips on disk: shards of up to 64 clips of one actor, and a table of where each clip is.
 
 OUT/shards/NAME.frames.npy   (F, 128, 96, 3) uint8 RGB, all frames of the shard's clips in a row
 OUT/shards/NAME.speech.npy   (F, 640) int16, the 16 kHz speech of each frame
@@ -11,7 +11,7 @@ OUT/dropped.csv              what could not be used, and why
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -22,7 +22,8 @@ import numpy as np
 
 from s2v_core.errors import UserError
 
-SIZE = 64  # clips
+# Clips.
+SIZE = 64
 KINDS = ("frames", "speech", "points")
 
 
@@ -38,24 +39,26 @@ class Row:
     split: str
     frames: int
     level: str = ""
-    fps: float = 25.0  # of the source
+    # Of the source.
+    fps: float = 25.0
     shard: str = ""
-    start: int = 0  # its first frame in the shard
+    # Its first frame in the shard.
+    start: int = 0
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
-NUMBERS = {"frames": int, "fps": float, "start": int}
+NUMBERS: dict[str, Callable[[str], float]] = {"frames": int, "fps": float, "start": int}
 
 
 class Stack:
-    """A .npy that grows along its first axis and is on disk as it comes, so that memory stays small."""
+    """A .npy file that grows along its first axis, so that a whole shard is never in memory."""
 
     def __init__(self, path: Path) -> None:
         self.file: BinaryIO = path.open("wb")
         self.n = 0
 
     def add(self, array: np.ndarray) -> None:
-        """Append ``array (n, ...)``; all have one type and one shape but for n."""
+        """Append ``array (n, ...)``; all have the same type, and the same shape but for n."""
         if not self.n:
             self._write_header(array)
         self.file.write(np.ascontiguousarray(array).data)
@@ -94,7 +97,7 @@ class Shard:
 
 @contextmanager
 def written(out: Path, name: str) -> Iterator[Shard]:
-    """Give a shard to fill: its files have their final names only once all is written, else they go."""
+    """Yield a shard to fill; its files get their final names once all is written, else they are deleted."""
     folder = out / "shards"
     folder.mkdir(parents=True, exist_ok=True)
     parts = {kind: folder / f".{name}.{kind}.npy" for kind in KINDS}
@@ -115,12 +118,12 @@ def path(out: Path, name: str, kind: str) -> Path:
     return out / "shards" / f"{name}.{kind}.npy"
 
 
-def write_table(path: Path, columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> None:
-    """Write ``rows`` as CSV by way of a temporary name, so that no half table is ever read."""
+def write_table(path: Path, columns: Collection[str], rows: Iterable[dict[str, Any]]) -> None:
+    """Write ``rows`` as CSV under a temporary name, then rename it, so that no half table is ever read."""
     part = path.with_name(f".{path.name}")
     try:
         with part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, extrasaction="ignore")
+            writer: csv.DictWriter = csv.DictWriter(file, columns, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(rows)
         part.replace(path)
@@ -148,8 +151,10 @@ def read_rows(root: Path) -> Iterator[Row]:
 
 
 def to_row(cells: dict[str, str]) -> Row:
-    """Return the Row of a table's line; equal texts share their memory, for a table may have a million."""
-    return Row(
-        **{key: NUMBERS[key](value) if key in NUMBERS else intern(value)
-           for key, value in cells.items() if key in COLUMNS}
-    )  # fmt: skip
+    """Return the Row of a table's line; equal texts share their memory, since a table may have a million."""
+    values: dict[str, Any] = {
+        key: NUMBERS[key](value) if key in NUMBERS else intern(value)
+        for key, value in cells.items()
+        if key in COLUMNS
+    }
+    return Row(**values)

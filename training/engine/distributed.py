@@ -1,8 +1,8 @@
-"""Several processes train as one: each draws its share of a batch, and all learn from the whole of it.
+"""Several processes train as one: each draws its share of a batch, and all learn from the whole batch.
 
-DistributedDataParallel averages gradients while a single forward call is undone; a GAN's step calls a
-discriminator several times and a generator's parts one by one. So the gradients are averaged once they
-are there, as StyleGAN3 does (Karras et al. 2021, training_loop.py).
+DistributedDataParallel averages gradients during the backward pass of a single forward call; a GAN's
+step calls a discriminator several times and a generator's parts one by one. So gradients are averaged
+after the backward pass, as StyleGAN3 does (Karras et al. 2021, training_loop.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from training.engine.config import Schedule
 
 
 def share(accelerator: Accelerator, batch: int) -> slice:
-    """Return which of a batch's items are this process's; the shares in the processes' order are the batch.
+    """Return which of a batch's items are this process's; all shares, in order of the processes, are the batch.
 
     Raises UserError when ``batch`` is no multiple of the number of processes.
     """
@@ -33,16 +33,16 @@ def share(accelerator: Accelerator, batch: int) -> slice:
 
 
 def item_rngs(accelerator: Accelerator, schedule: Schedule, step: int) -> list[np.random.Generator]:
-    """Return the dice of each item that this process draws for ``step``.
+    """Return the rng of each item that this process draws for ``step``.
 
-    An item's dice depend on the seed, the step and its place in the batch, not on who draws it.
+    It depends on the seed, the step and the item's place in the batch, not on the process.
     """
     places = range(schedule.batch)[share(accelerator, schedule.batch)]
     return [np.random.default_rng((schedule.seed, step, place)) for place in places]
 
 
 def rolled(accelerator: Accelerator, x: Tensor) -> Tensor:
-    """Return ``x (M, ...)`` moved on by a place, as if the batches of all processes were one."""
+    """Return ``x (M, ...)`` rolled by one place, as if the batches of all processes were one."""
     everyone, start = accelerator.gather(x), len(x) * accelerator.process_index
     return everyone.roll(1, 0)[start : start + len(x)]
 
@@ -58,7 +58,7 @@ def average_gradients(accelerator: Accelerator, network: nn.Module) -> None:
 
 
 def average(accelerator: Accelerator, stats: dict[str, float]) -> dict[str, float]:
-    """Return the mean of ``stats`` over the processes, so that all see, and judge, the same numbers."""
+    """Return the mean of ``stats`` over the processes, so that all decide on the same numbers."""
     if accelerator.num_processes == 1:
         return stats
     values = torch.tensor(list(stats.values()), device=accelerator.device)
@@ -66,7 +66,12 @@ def average(accelerator: Accelerator, stats: dict[str, float]) -> dict[str, floa
 
 
 class SharedNorm(nn.SyncBatchNorm):
-    """Batch norm over the batches of all processes: torch's own on GPUs, the same by hand on CPUs."""
+    """Batch norm over the batches of all processes, also on CPUs, which torch's own does not support."""
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x (M, C, ...)`` normalised; running statistics are updated as nn.BatchNorm's are."""
@@ -86,7 +91,7 @@ class SharedNorm(nn.SyncBatchNorm):
 
 
 def share_norms(network: nn.Module) -> None:
-    """Put SharedNorm in the place of every batch norm in ``network``, under the same name."""
+    """Replace every batch norm in ``network`` by a SharedNorm of the same name."""
     for name, layer in network.named_children():
         if isinstance(layer, _BatchNorm):
             shared = SharedNorm(layer.num_features, layer.eps, layer.momentum)

@@ -1,4 +1,4 @@
-"""What a training would take on this device, told from a few steps of which nothing is kept (--dry-run)."""
+"""What a training would cost on this device, estimated from a few steps that are thrown away (--dry-run)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from training.engine.optim import Adversary
 class Cost:
     """What one step takes on this device."""
 
-    multiply_adds: int  # forward and back, of all networks that the step runs
+    # Forward and backward, of all networks that the step runs.
+    multiply_adds: int
     seconds: float
-    drawing: float  # seconds that drawing its batch takes, before the step or beside it
+    # Seconds that drawing its batch takes, before the step or beside it.
+    drawing: float
 
 
 def cost(trainer: Trainer, step: int, repeats: int = 2) -> Cost:
@@ -34,13 +36,14 @@ def cost(trainer: Trainer, step: int, repeats: int = 2) -> Cost:
     seconds = []
     for _ in range(repeats):
         began = time.perf_counter()
-        trainer.step(batch, step)  # ends with its losses on the CPU: nothing is left running
+        # Ends with its losses on the CPU: nothing is left running.
+        trainer.step(batch, step)
         seconds.append(time.perf_counter() - began)
     return Cost(counter.get_total_flops() // 2, min(seconds), drawing)
 
 
 def report_cost(trainer: Trainer, accelerator: Accelerator, name: str) -> None:
-    """Print parameters, multiply-adds, memory and the time that the whole schedule would take here."""
+    """Print parameters, multiply-adds, memory, and how long the whole schedule would take here."""
     schedule = trainer.schedule
     phases = [(schedule.steps, cost(trainer, schedule.steps - 1))]
     if 0 < schedule.warmup < schedule.steps:
@@ -76,11 +79,11 @@ def count(network: nn.Module) -> int:
 def _memory(accelerator: Accelerator) -> int:
     if accelerator.device.type == "cuda":
         return torch.cuda.max_memory_allocated(accelerator.device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # all of this process
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _pace(one: Cost, workers: int) -> float:
-    """Return the seconds from step to step: batches are drawn between the steps, or by workers beside them."""
+    """Return the seconds a step takes with its batch, drawn before it or by workers beside it."""
     return max(one.seconds, one.drawing / workers) if workers else one.seconds + one.drawing
 
 

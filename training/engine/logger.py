@@ -1,4 +1,4 @@
-"""What a run tells while it goes: a bar with speed and time left, stats.jsonl, and TensorBoard if asked."""
+"""What a run logs: a bar with speed and time left, stats.jsonl, and TensorBoard where it is wanted."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from training.engine.config import Schedule
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-EVERY = 20  # steps between two lines
+# Steps between two lines of the log.
+EVERY = 20
 
 
 class Logger:
-    """A run's bar and log, to be used in a ``with``; ``silent`` ones, of the other processes, write nothing."""
+    """A run's progress bar and log, a context manager; a ``silent`` one writes nothing."""
 
     def __init__(self, folder: Path, schedule: Schedule, start: int, silent: bool = False) -> None:
         self.folder, self.schedule, self.silent = folder, schedule, silent
@@ -41,8 +42,8 @@ class Logger:
     def __enter__(self) -> Logger:
         return self
 
-    def __exit__(self, *problem: object) -> None:
-        self.open.__exit__(*problem)
+    def __exit__(self, *_: object) -> None:
+        self.open.close()
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -51,17 +52,17 @@ class Logger:
         yield
         self.waited += time.perf_counter() - began
 
-    def note(self, step: int, stats: dict[str, float]) -> None:
-        """Tell ``stats`` of a step that is done, every 20 steps, with the speed since the last time."""
+    def log_step(self, step: int, stats: dict[str, float]) -> None:
+        """Count a finished step; every 20 steps, log its ``stats`` with the speed since the last line."""
         self.bar.update()
         self.steps += 1
         if step % EVERY and step != self.schedule.steps - 1:
             return
         now = time.perf_counter()
-        passed = max(now - self.since, 1e-9)
+        elapsed = max(now - self.since, 1e-9)
         speed = {
-            "samples_per_second": round(self.steps * self.schedule.batch / passed, 1),
-            "data_share": round(self.waited / passed, 3),
+            "samples_per_second": round(self.steps * self.schedule.batch / elapsed, 1),
+            "data_share": round(self.waited / elapsed, 3),
         }
         self.write(step, stats | speed)
         first = {k.split("/")[0]: f"{v:.3f}" for k, v in list(stats.items())[:4]}
@@ -80,8 +81,8 @@ class Logger:
             for name, value in stats.items():
                 self.board.add_scalar(name, value, step)
 
-    def show(self, step: int, picture: Image.Image) -> None:
-        """Keep a picture of what the network makes after ``step`` steps."""
+    def save_picture(self, step: int, picture: Image.Image) -> None:
+        """Save a picture of what the network makes after ``step`` steps."""
         if self.silent:
             return
         (self.folder / "samples").mkdir(exist_ok=True)
@@ -91,7 +92,7 @@ class Logger:
 
 
 def truncate(log: Path, start: int) -> None:
-    """Drop a log's lines from step ``start`` on, which is done again, and one that a kill left half."""
+    """Drop a log's lines from step ``start`` on, which are repeated, and a half-written last line."""
     if not log.exists():
         return
     lines = log.read_text().splitlines(keepends=True)
@@ -103,7 +104,7 @@ def truncate(log: Path, start: int) -> None:
 
 
 def tensorboard(folder: Path, start: int) -> SummaryWriter:
-    """Return a TensorBoard writer that goes on at ``start``; UserError where TensorBoard is missing."""
+    """Return a TensorBoard writer that continues at ``start``; UserError where TensorBoard is missing."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -1,4 +1,4 @@
-"""One loop for every network: steps, resuming, logging and stopping on NaN."""
+"""One training loop for every network: steps, resuming, logging, and stopping when a loss is not a number."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from accelerate import Accelerator
@@ -19,15 +19,26 @@ from torch.utils.data import DataLoader, Dataset
 
 from s2v_core.errors import UserError
 from s2v_core.models import checkpoint
+from s2v_core.settings import Settings
 from training.engine import distributed
 from training.engine.config import Schedule
 from training.engine.logger import Logger
+from training.engine.optim import Updates
 
 
 class Trainer(Protocol):
     """What the loop needs of a network's trainer."""
 
     schedule: Schedule
+    accelerator: Accelerator
+
+    @property
+    def network(self) -> nn.Module:
+        """The network that is trained."""
+
+    @property
+    def updates(self) -> Updates[Any]:
+        """Its updates."""
 
     def batch(self, step: int) -> Any:
         """Return this process's share of ``step``'s batch: a function of the seed and the step alone.
@@ -40,7 +51,7 @@ class Trainer(Protocol):
 
 
 class Batches(Dataset):
-    """A trainer's batches as a data set, whose item is the batch of that step."""
+    """A trainer's batches as a data set: item k is the batch of step k."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
@@ -59,79 +70,83 @@ def run(
 ) -> None:
     """Train to the end of the schedule in ``folder``, from its last state if there is one.
 
-    Writes ``stats.jsonl`` (one line each 20 steps; one more each ``report_every`` with what ``report``
-    says), ``state/`` and, with ``picture``, ``samples/STEP.png`` (both every ``save_every`` steps).
-    Raises UserError, and keeps the last state, when a loss is not a number, when the disk is full, and
-    when the state is damaged or another model's.
+    Writes ``stats.jsonl`` (a line every 20 steps, and one with what ``report`` returns every
+    ``report_every``), ``state/`` and, with ``picture``, ``samples/STEP.png`` (both every ``save_every``
+    steps). Raises UserError, and keeps the last state, when a loss is not a number, when the disk is
+    full, and when the state is damaged or another model's.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     schedule, state = trainer.schedule, folder / "state"
-    if accelerator.process_index:  # the others' noise and dropout are not the first one's
+    # Every process has its own noise and dropout.
+    if accelerator.process_index:
         torch.manual_seed(schedule.seed + accelerator.process_index)
     start = _resume(accelerator, state)
     batches = _batches(trainer, accelerator, start)
-    with Logger(folder, schedule, start, silent=not accelerator.is_main_process) as journal:
+    with Logger(folder, schedule, start, silent=not accelerator.is_main_process) as logger:
         for step in range(start, schedule.steps):
-            with journal.waiting():
+            with logger.waiting():
                 batch = next(batches)
             stats = distributed.average(accelerator, trainer.step(batch, step))
             if not all(math.isfinite(value) for value in stats.values()):
-                raise _spoiled(folder, accelerator, step, stats, batch)
+                raise _not_finite(folder, accelerator, step, stats, batch)
             done, last = step + 1, step == schedule.steps - 1
             with writing(folder):
-                journal.note(step, stats)
+                logger.log_step(step, stats)
                 if done % schedule.save_every == 0 or last:
                     _save(accelerator, state, done)
                     if picture is not None and accelerator.is_main_process:
-                        journal.show(done, picture())
+                        logger.save_picture(done, picture())
                 if report is not None and (done % report_every == 0 or last):
-                    journal.write(step, report())
+                    logger.write(step, report())
 
 
 def _batches(trainer: Trainer, accelerator: Accelerator, start: int) -> Iterator[Any]:
     """Return the batches of every step from ``start`` on, drawn ahead where the schedule has workers."""
-    distributed.share(accelerator, trainer.schedule.batch)  # told here rather than by a worker
+    # Raises its error here rather than in a worker.
+    distributed.share(accelerator, trainer.schedule.batch)
     return iter(
         DataLoader(
             Batches(trainer),
-            batch_size=None,  # they are batches already
+            # They are batches already.
+            batch_size=None,
             sampler=range(start, trainer.schedule.steps),
             num_workers=trainer.schedule.workers,
             pin_memory=accelerator.device.type == "cuda",
-            generator=torch.Generator(),  # else it would take from the dice that noise and dropout throw
+            # Else it would draw from the generator of noise and dropout.
+            generator=torch.Generator(),
         )
     )
 
 
-def _spoiled(
+def _not_finite(
     folder: Path, accelerator: Accelerator, step: int, stats: dict[str, float], batch: Any
 ) -> UserError:
-    """Save the batch that a loss of ``stats`` is not a number for; return the error that says so."""
+    """Save the batch for which a loss in ``stats`` is not a number; return the error that says so."""
     path = folder / f"not_a_number.{accelerator.process_index}.pt"
     with writing(folder):
         torch.save({"step": step, "stats": stats, "batch": batch}, path)
     names = ", ".join(name for name, value in stats.items() if not math.isfinite(value))
     return UserError(
-        f"{folder.name}: {names} is not a number at step {step}; its batch is in {path} (torch.load), the "
-        "last state stays. Try a lower schedule.learning_rate or schedule.clip=1."
+        f"{folder.name}: {names} is not a number at step {step}; its batch is in {path} (torch.load), and "
+        "the last state is kept. Try a lower schedule.learning_rate or schedule.clip=1."
     )
 
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Turn a file within that cannot be written, as on a full disk, into a UserError."""
+    """Raise a UserError where a file cannot be written, as on a full disk."""
     try:
         yield
     except OSError as error:
         raise UserError(
             f"{folder} cannot be written ({error.strerror or error}): make room, or choose another place; "
-            "the same command goes on from the last state."
+            "the same command continues from the last state."
         ) from None
 
 
 def _resume(accelerator: Accelerator, state: Path) -> int:
-    """Load the newest whole state, wherever a kill left it; return the step it goes on from."""
+    """Load the newest whole state, wherever a kill left it; return the step to resume at."""
     for folder in (state, state.with_name("state.new"), state.with_name("state.old")):
         if (folder / "step.json").exists():
             return _load(accelerator, folder)
@@ -142,7 +157,8 @@ def _load(accelerator: Accelerator, folder: Path) -> int:
     try:
         accelerator.load_state(str(folder))
         return int(json.loads((folder / "step.json").read_text()))
-    except Exception as error:  # whatever safetensors, pickle, torch and accelerate find wrong
+    # Whatever safetensors, pickle, torch and accelerate find wrong.
+    except Exception as error:
         why = " ".join(str(error).split())[:160]
         raise UserError(
             f"{folder} is damaged or another model's ({why}): take another --run, or delete {folder} "
@@ -151,7 +167,7 @@ def _load(accelerator: Accelerator, folder: Path) -> int:
 
 
 def _save(accelerator: Accelerator, state: Path, step: int) -> None:
-    """Write the state beside the old one, then swap: at every moment one of them is whole.
+    """Write the state beside the old one, then swap them, so that one of them is always whole.
 
     step.json is written last, and removed first: only a folder that has it is a whole state.
     """
@@ -161,7 +177,8 @@ def _save(accelerator: Accelerator, state: Path, step: int) -> None:
     accelerator.wait_for_everyone()
     try:
         accelerator.save_state(str(new))
-    except (RuntimeError, SafetensorError) as error:  # how torch and safetensors tell a full disk
+    # How torch and safetensors report a full disk.
+    except (RuntimeError, SafetensorError) as error:
         _remove(new)
         raise OSError(str(error)) from None
     except OSError:
@@ -182,8 +199,8 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def export(accelerator: Accelerator, folder: Path, network: nn.Module, config: Any) -> None:
-    """Write what a network has learnt into ``folder``, by the first process alone."""
+def export(accelerator: Accelerator, folder: Path, network: nn.Module) -> None:
+    """Write ``network`` and its ``config`` into ``folder``, by the first process alone."""
     if accelerator.is_main_process:
         with writing(folder):
-            checkpoint.save_network(folder, network, config)
+            checkpoint.save_network(folder, network, cast(Settings, network.config))

@@ -1,10 +1,10 @@
-"""How a network learns from a loss: processes, precision, clipping, optimiser, rate and moving average."""
+"""How a network is updated: precision, gradient clipping, optimiser, learning rate and moving average."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from accelerate import Accelerator
@@ -23,9 +23,9 @@ N = TypeVar("N", bound=nn.Module)
 
 
 def accelerated(schedule: Schedule, cpu: bool = False) -> Accelerator:
-    """Return what the schedule's precision and the machine's processes and devices are reached by.
+    """Return the Accelerator for this machine's devices and processes, in the schedule's precision.
 
-    Raises UserError when this device does not know the precision.
+    Raises UserError when this device does not support the precision.
     """
     try:
         return Accelerator(
@@ -36,18 +36,18 @@ def accelerated(schedule: Schedule, cpu: bool = False) -> Accelerator:
 
 
 @dataclass(frozen=True)
-class Updates:
-    """A network's optimiser and learning rate."""
+class Updates(Generic[N]):
+    """A network with its optimiser, learning rate schedule and moving average."""
 
     accelerator: Accelerator
-    network: nn.Module
+    network: N
     optimiser: Optimizer
     schedule: LambdaLR
     clip: float = 0.0
     average: AveragedModel | None = None
 
     def learn(self, loss: Tensor) -> None:
-        """Update the network once on ``loss`` and go on in the schedule."""
+        """Update the network once on ``loss``, then the learning rate and the moving average."""
         descend(self.accelerator, self.network, self.optimiser, loss, self.clip)
         self.schedule.step()
         if self.average is not None:
@@ -55,19 +55,22 @@ class Updates:
 
     @property
     def rate(self) -> float:
-        """The learning rate of the moment."""
-        return self.schedule.get_last_lr()[0]
+        """The current learning rate."""
+        return float(self.schedule.get_last_lr()[0])
 
     @property
-    def learnt(self) -> nn.Module:
+    def learnt(self) -> N:
         """The network to keep: its moving average where the schedule asks for one."""
-        return self.network if self.average is None else self.average.module
+        return self.network if self.average is None else cast(N, self.average.module)
 
 
 def descend(
     accelerator: Accelerator, network: nn.Module, optimiser: Optimizer, loss: Tensor, clip: float
 ) -> None:
-    """Take one step down ``loss``, the mean of all processes', its gradient no longer than ``clip`` (0: any)."""
+    """Take one optimiser step on ``loss``, averaged over all processes.
+
+    The gradient's norm is at most ``clip``; 0: no limit.
+    """
     optimiser.zero_grad()
     accelerator.backward(loss)
     distributed.average_gradients(accelerator, network)
@@ -76,11 +79,11 @@ def descend(
     optimiser.step()
 
 
-def started(network: type[N], config: Any, start: str) -> N:
-    """Return ``network(config)``, with the weights in the folder ``start`` if one is named."""
+def started(network: Callable[[Any], N], config: Any, start: str) -> N:
+    """Return ``network(config)``, with the weights in the folder ``start`` if one is given."""
     if not start:
         return network(config)
-    trained = checkpoint.load_network(start, network, type(config))
+    trained = checkpoint.load_network(start, cast(type[N], network), type(config))
     if trained.config != config:
         raise UserError(
             f"{start}: trained with other sizes than the settings' model; give both the same."
@@ -90,27 +93,29 @@ def started(network: type[N], config: Any, start: str) -> N:
 
 def prepared(
     accelerator: Accelerator,
-    network: nn.Module,
+    network: N,
     schedule: Schedule,
     kind: Callable[..., Optimizer] = torch.optim.RMSprop,
-) -> tuple[nn.Module, Updates]:
-    """Return ``network``, prepared, and its updates by an optimiser of ``kind`` (RMSProp is the paper's)."""
+) -> tuple[N, Updates[N]]:
+    """Return ``network`` on its device, and its updates by an optimiser of ``kind`` (RMSProp is the paper's)."""
     network = placed(accelerator, network)
     average = None
     if schedule.ema:
         average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(schedule.ema))
         accelerator.register_for_checkpointing(average)
-    network = accelerator.prepare_model(network, evaluation_mode=True)  # no wrapper: see parallel
+    # No wrapper of accelerate's: gradients are averaged in ``distributed``.
+    network = accelerator.prepare_model(network, evaluation_mode=True)
     optimiser = kind(network.parameters(), lr=schedule.learning_rate)
     rate = LambdaLR(optimiser, lambda step: decay(step, schedule))
     optimiser, rate = accelerator.prepare(optimiser, rate)
     return network, Updates(accelerator, network, optimiser, rate, schedule.clip, average)
 
 
-def placed(accelerator: Accelerator, network: nn.Module) -> nn.Module:
-    """Return ``network`` on its device, laid out for speed, and the same in every process."""
-    if not any(p.dim() == 5 for p in network.parameters()):  # it knows no 3-D convolutions
-        network = network.to(memory_format=torch.channels_last)
+def placed(accelerator: Accelerator, network: N) -> N:
+    """Return ``network`` on its device, in the fastest memory layout, and the same in every process."""
+    # channels_last is for 2-D convolutions: 3-D ones refuse it.
+    if not any(p.dim() == 5 for p in network.parameters()):
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if accelerator.num_processes > 1:
         distributed.share_norms(network)
     network = network.to(accelerator.device)
@@ -127,9 +132,9 @@ def decay(step: int, schedule: Schedule) -> float:
 
 
 class Adversary:
-    """A discriminator, its optimiser and how it is trained; the generator sees only ``score``.
+    """A discriminator with its optimiser; the generator's step only calls ``score``.
 
-    It learns at ``slower`` times the generator's rate of the moment, also when it joins late.
+    Its learning rate is ``slower`` times the generator's current one, also when it joins late.
     """
 
     def __init__(
@@ -137,24 +142,24 @@ class Adversary:
         network: nn.Module,
         accelerator: Accelerator,
         slower: float = 1.0,
-        kind: type[Optimizer] = torch.optim.RMSprop,
+        kind: Callable[..., Optimizer] = torch.optim.RMSprop,
         clip: float = 0.0,
     ) -> None:
         self.accelerator, self.slower, self.clip = accelerator, slower, clip
         network = placed(accelerator, network)
         self.network = accelerator.prepare_model(network, evaluation_mode=True)
-        self.updates = accelerator.prepare(kind(network.parameters(), lr=0))
+        self.optimiser = accelerator.prepare(kind(network.parameters(), lr=0))
 
     def learn(self, loss: Callable[[nn.Module], Tensor], rate: float) -> float:
         """Update the discriminator once on ``loss(network)``, ``rate`` the generator's; return the loss."""
-        for group in self.updates.param_groups:
+        for group in self.optimiser.param_groups:
             group["lr"] = self.slower * rate
         self.network.requires_grad_(True)
         value = loss(self.network)
-        descend(self.accelerator, self.network, self.updates, value, self.clip)
+        descend(self.accelerator, self.network, self.optimiser, value, self.clip)
         return value.item()
 
-    def score(self, *inputs: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
-        """Return its scores for the generator's step, in which it does not learn."""
+    def score(self, *inputs: Tensor | Sequence[Tensor]) -> Any:
+        """Return its scores for the generator's step, which leaves the discriminator as it is."""
         self.network.requires_grad_(False)
         return self.network(*inputs)

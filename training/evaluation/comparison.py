@@ -1,8 +1,7 @@
-"""Every method's video of a clip beside the real one, and the scores of all of them."""
+"""Every method's video of a clip beside the ground truth, and the scores of all of them."""
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -10,7 +9,9 @@ from dataclasses import dataclass
 from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -22,72 +23,76 @@ from s2v_core.face.motion import head_pose
 from s2v_core.media.pixels import to_uint8
 from training.data.clips import Clips
 from training.data.phones import closures
-from training.evaluation.judges import Jury
-from training.evaluation.table import COLUMNS, GENERATED, read_records
+from training.evaluation.judges import Scorers
+from training.evaluation.table import COLUMNS, GENERATED, read_records, write_records
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is compared, on what."""
+    """What is compared: a model set, on a split of a prepared corpus."""
 
     model: Path
     data: Path
     split: str
-    phones: Path | None = None  # the corpus's labels, for ``closure``
+    # The corpus's phone labels, for the column ``closure``.
+    phones: Path | None = None
 
 
 class Comparison:
-    """One model on one split of one prepared corpus."""
+    """One model set on one split of one prepared corpus."""
 
     def __init__(self, subject: Subject) -> None:
         self.model, self.phones = s2v_core.load(subject.model, "cpu", "float32"), subject.phones
         self.clips, self.every = Clips.read(subject.data, subject.split), Clips.read(subject.data)
-        self.jury = Jury.load(subject.model, Clips.read(subject.data, "train"))
+        self.scorers = Scorers.load(subject.model, Clips.read(subject.data, "train"))
 
     def videos(self, index: int) -> Iterator[tuple[str, Tensor]]:
         """Yield every row's name and frames (N, 3, H, W) for one clip."""
         speech, real = self.clips.speech(index), self.clips.frames(index)
-        for row in GENERATED:
-            yield row, self._generated(row, index, speech)[: len(real)]
+        for method in GENERATED:
+            yield method, self._generated(method, index, speech)[: len(real)]
         yield "still", real[:1].expand_as(real)
         yield "real", real
 
-    def _generated(self, row: str, index: int, speech: Tensor) -> Tensor:
-        if row.startswith("sdfa"):
-            frames = self.model.frames("sdfa", speech, self._still(row, index))
-        elif row == "speech2video_posed":
+    def _generated(self, method: str, index: int, speech: Tensor) -> Tensor:
+        if method.startswith("sdfa"):
+            frames = self.model.frames("sdfa", speech, self._still(method, index))
+        elif method == "speech2video_posed":
             frames = self.model.frames("speech2video", speech, pose=self.clips.pose(index)[:1])
         else:
-            frames = self.model.frames(row, speech)
+            frames = self.model.frames(method, speech)
         return torch.cat(list(frames))
 
-    def _still(self, row: str, index: int) -> Still:
-        if row == "sdfa_mismatch":
+    def _still(self, method: str, index: int) -> Still:
+        if method == "sdfa_mismatch":
             return first_frame(self.clips, mismatched(self.clips, index))
-        if row == "sdfa_neutral":
+        if method == "sdfa_neutral":
             return first_frame(self.every, neutral(self.every, self.clips.rows[index].name))
         return first_frame(self.clips, index)
 
-    def records(self, index: int) -> list[dict]:
-        """Return a record of every score for each row of one clip."""
+    def records(self, index: int) -> list[dict[str, Any]]:
+        """Return a line of clips.csv for each row of one clip: clip, method and COLUMNS."""
+        clip = self.clips.rows[index].name
+        closed = closures(self.phones, clip, self.model.fps) if self.phones else []
+        records, began = [], time.perf_counter()
+        for method, frames in self.videos(index):
+            fps = len(frames) / (time.perf_counter() - began)
+            scores = self._scores(index, frames, closed)
+            scores["fps"] = fps if method in GENERATED else None
+            # Of the ground truth itself it is infinite.
+            scores["psnr"] = scores["psnr"] if method != "real" else None
+            records.append({"clip": clip, "method": method} | {key: scores[key] for key in COLUMNS})
+            began = time.perf_counter()
+        return records
+
+    def _scores(self, index: int, frames: Tensor, closed: list[int]) -> dict[str, float | None]:
         row, speech, real = (
             self.clips.rows[index],
             self.clips.speech(index),
             self.clips.frames(index),
         )
-        closed = closures(self.phones, row.name, self.model.fps) if self.phones else ()
-        records, began = [], time.perf_counter()
-        for name, frames in self.videos(index):
-            fps = len(frames) / (time.perf_counter() - began)
-            scores = {key: metric(real, frames) for key, metric in metrics.METRICS.items()}
-            scores |= self.jury.scores(frames, real, speech, row, closed)
-            scores["fps"] = fps if name in GENERATED else None
-            scores["psnr"] = scores["psnr"] if name != "real" else None  # infinite
-            records.append(
-                {"clip": row.name, "method": name} | {key: scores[key] for key in COLUMNS}
-            )
-            began = time.perf_counter()
-        return records
+        of_frames = {key: metric(real, frames) for key, metric in metrics.METRICS.items()}
+        return of_frames | self.scorers.scores(frames, real, speech, row, closed)
 
 
 def first_frame(clips: Clips, index: int) -> Still:
@@ -96,7 +101,7 @@ def first_frame(clips: Clips, index: int) -> Still:
 
 
 def mismatched(clips: Clips, index: int) -> int:
-    """Return the next clip, round the table, of another actor: Table 1's SDFA (mismatch)."""
+    """Return the next clip of another actor, after the last the first: Table 1's SDFA (mismatch)."""
     n = len(clips)
     others = ((index + k) % n for k in range(1, n))
     return next((i for i in others if clips.rows[i].actor != clips.rows[index].actor), index)
@@ -111,36 +116,34 @@ def neutral(clips: Clips, name: str) -> int:
     return own
 
 
-@cache
-def _comparison(subject: Subject) -> Comparison:
-    torch.set_num_threads(1)
-    return Comparison(subject)
+def measure(subject: Subject, out: Path, workers: int) -> pd.DataFrame:
+    """Return the records of all clips; those that ``out/clips.csv`` lacks are measured and added to it."""
+    table, clips = out / "clips.csv", Clips.read(subject.data, subject.split)
+    records = read_records(table)
+    done = set(records["clip"])
+    todo = [index for index, row in enumerate(clips.rows) if row.name not in done]
+    with (
+        table.open("w", newline="", encoding="utf-8") as file,
+        tqdm(total=len(clips), initial=len(done), unit="clip") as bar,
+    ):
+        write_records(file, records, header=True)
+        for measured in _measured(subject, todo, workers):
+            write_records(file, measured)
+            bar.update()
+    return read_records(table)
 
 
-def _measure(subject: Subject, index: int) -> list[dict]:
+def _measured(subject: Subject, todo: list[int], workers: int) -> Iterator[list[dict[str, Any]]]:
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        yield from pool.map(partial(_measure, subject), todo)
+
+
+def _measure(subject: Subject, index: int) -> list[dict[str, Any]]:
     return _comparison(subject).records(index)
 
 
-def measure(subject: Subject, out: Path, workers: int) -> list[dict]:
-    """Return the records of all clips, those in ``out/clips.csv`` as they are, the others measured now."""
-    table, clips = out / "clips.csv", Clips.read(subject.data, subject.split)
-    records = read_records(table)
-    done = {record["clip"] for record in records}
-    todo = [i for i, row in enumerate(clips.rows) if row.name not in done]
-    context = get_context("spawn")
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["clip", "method", *COLUMNS])
-        writer.writeheader()
-        writer.writerows(records)
-        with ProcessPoolExecutor(workers, context) as pool:
-            bar = tqdm(
-                pool.map(partial(_measure, subject), todo),
-                total=len(clips),
-                initial=len(done),
-                unit="clip",
-            )
-            for measured in bar:
-                writer.writerows(measured)
-                file.flush()
-                records += measured
-    return records
+@cache
+def _comparison(subject: Subject) -> Comparison:
+    """Return the comparison of a worker process, which loads its networks once."""
+    torch.set_num_threads(1)
+    return Comparison(subject)

@@ -12,15 +12,15 @@ from torch import Tensor
 from s2v_core.media.pixels import to_uint8
 from training.data.clips import Clips
 
+# Frames in a strip.
 COLUMNS = 10
 
 
 def strips(clip: str, videos: Iterable[tuple[str, Tensor]]) -> list[np.ndarray]:
-    """Return a strip of frames for each of a clip's ``videos``, (name, frames (N, 3, H, W)), all alike spaced."""
-    rows = []
-    for name, video in videos:
-        rows.append(_strip(f"{clip}\n{name}", to_uint8(video[moments(len(video))])))
-    return rows
+    """Return a strip of evenly spaced frames for each of a clip's ``videos``: name and frames (N, 3, H, W)."""
+    return [
+        _strip(f"{clip}\n{name}", to_uint8(video[moments(len(video))])) for name, video in videos
+    ]
 
 
 def moments(n: int) -> np.ndarray:
@@ -40,12 +40,12 @@ def _strip(caption: str, frames: np.ndarray) -> np.ndarray:
 
 
 def spread(clips: Clips, n: int) -> list[int]:
-    """Return the places of ``n`` clips, of as many actors and then as many emotions as there are."""
+    """Return the indices of ``n`` clips, of as many actors and then as many emotions as there are."""
     chosen: list[int] = []
+    rows = clips.rows
     while len(chosen) < min(n, len(clips)):
-        shown = [clips.rows[index] for index in chosen]
-        actors, emotions = Counter(r.actor for r in shown), Counter(r.emotion for r in shown)
+        actors = Counter(rows[index].actor for index in chosen)
+        emotions = Counter(rows[index].emotion for index in chosen)
         rest = [index for index in range(len(clips)) if index not in chosen]
-        rows = clips.rows
         chosen.append(min(rest, key=lambda i: (actors[rows[i].actor], emotions[rows[i].emotion])))
     return chosen

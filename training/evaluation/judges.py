@@ -1,4 +1,4 @@
-"""The networks that score generated frames; none of them taught a generator."""
+"""The networks that score generated frames; no generator was trained on any of them."""
 
 from __future__ import annotations
 
@@ -17,32 +17,35 @@ from training.data.clips import Clips
 from training.data.shards import Row
 from training.networks.senet import SENet, SENetConfig
 
-JUDGED = 5  # every fifth frame is shown to the judges of identity and emotion
+# Every fifth frame is classified.
+CLASSIFIED_EVERY = 5
+# Crop pixels: lips that move less count as still.
+OPENING_STILL = 0.1
 
-
-OPENING_STILL = 0.1  # crop pixels: lips that move less are taken for still
+Scores = dict[str, float | None]
 
 
 @dataclass(frozen=True)
-class Jury:
-    """Who judges generated frames; none of them taught a generator. One that is missing says nothing."""
+class Scorers:
+    """The networks that score generated frames; where one is missing, its scores are None."""
 
-    actors: tuple[str, ...]  # whom the judge of identity can name
-    sexes: dict[str, str]  # of those actors
+    # The classes of the identity classifier, and the sexes of those actors.
+    actors: tuple[str, ...]
+    sexes: dict[str, str]
     identity: SENet | None
     emotion: SENet | None
     lips: SENet | None
     syncnet: SyncNet | None
 
     @classmethod
-    def load(cls, model: Path, train: Clips) -> Jury:
-        """Load the judges beside a model set's networks; ``train`` is what they learnt from."""
+    def load(cls, model: Path, train: Clips) -> Scorers:
+        """Load the networks in the model set ``model``; ``train`` holds the clips that they were trained on."""
         models = ModelSet(model)
         identity, emotion, lips = (
             models.network(f"judge_{name}", SENet, SENetConfig)
             for name in ("identity", "emotion", "lips")
         )
-        # One that was trained on other people cannot name these.
+        # An identity classifier of another corpus knows none of these actors.
         if identity is not None and identity.config.classes != len(train.actors):
             identity = None
         sexes = {row.actor: row.sex for row in train.rows}
@@ -51,44 +54,56 @@ class Jury:
     @torch.inference_mode()
     def scores(
         self, frames: Tensor, real: Tensor, speech: Tensor, row: Row, closed: Sequence[int] = ()
-    ) -> dict:
-        """Return the verdicts on ``frames (N, 3, H, W)`` made from ``row``'s speech; ``real`` its own video.
+    ) -> Scores:
+        """Return the scores of ``frames (N, 3, H, W)`` for ``speech (T,)``, ``row`` and its ground truth ``real``.
 
         ``closed`` are the frames in which p, b and m close the lips: ``closure`` is how far they are apart
-        there, as a share of the clip's median.
+        there, as a share of the clip's median opening.
         """
-        sync = self.syncnet.score(frames, speech) if self.syncnet else None
-        who, emotion = named(self.identity, frames), named(self.emotion, frames)
-        actor = None if who is None else self.actors[who]
-        return {
-            "av_confidence": sync and sync.confidence,
-            "av_offset_within_1": sync and float(abs(sync.offset) <= 1),
-            "identity_accuracy": float(actor == row.actor)
-            if row.actor in self.sexes and actor
-            else None,
-            "sex_accuracy": float(self.sexes[actor] == row.sex) if actor else None,
-            "emotion_accuracy": None
-            if emotion is None
-            else float(EMOTION_CODES[emotion] == row.emotion),
-        } | self._mouth(frames, real, closed)
+        return (
+            self._sync(frames, speech)
+            | self._identity(frames, row)
+            | self._emotion(frames, row)
+            | self._lips(frames, real, closed)
+        )
 
-    def _mouth(
-        self, frames: Tensor, real: Tensor, closed: Sequence[int]
-    ) -> dict[str, float | None]:
+    def _sync(self, frames: Tensor, speech: Tensor) -> Scores:
+        if self.syncnet is None:
+            return {"av_confidence": None, "av_offset_within_1": None}
+        score = self.syncnet.score(frames, speech)
+        return {
+            "av_confidence": score.confidence,
+            "av_offset_within_1": float(abs(score.offset) <= 1),
+        }
+
+    def _identity(self, frames: Tensor, row: Row) -> Scores:
+        """Return whether the predicted actor, and the predicted actor's sex, are ``row``'s."""
+        if self.identity is None:
+            return {"identity_accuracy": None, "sex_accuracy": None}
+        actor = self.actors[predicted_class(self.identity, frames)]
+        known = row.actor in self.sexes
+        return {
+            "identity_accuracy": float(actor == row.actor) if known else None,
+            "sex_accuracy": float(self.sexes[actor] == row.sex),
+        }
+
+    def _emotion(self, frames: Tensor, row: Row) -> Scores:
+        if self.emotion is None:
+            return {"emotion_accuracy": None}
+        emotion = EMOTION_CODES[predicted_class(self.emotion, frames)]
+        return {"emotion_accuracy": float(emotion == row.emotion)}
+
+    def _lips(self, frames: Tensor, real: Tensor, closed: Sequence[int]) -> Scores:
         if self.lips is None:
             return {"opening_correlation": None, "closure": None}
-        opening = self.lips(frames)[:, 0]
+        opening, truth = self.lips(frames)[:, 0], self.lips(real)[:, 0]
         at = [k for k in closed if k < len(opening)]
         return {
-            "opening_correlation": metrics.correlation(
-                self.lips(real)[:, 0], opening, OPENING_STILL
-            ),
+            "opening_correlation": metrics.correlation(truth, opening, OPENING_STILL),
             "closure": (opening[at].mean() / opening.median()).item() if at else None,
         }
 
 
-def named(judge: SENet | None, frames: Tensor) -> int | None:
-    """Return the class that ``judge`` sees in ``frames (N, 3, H, W)`` on average; None without a judge."""
-    if judge is None:
-        return None
-    return int(judge(frames[::JUDGED]).softmax(1).mean(0).argmax())
+def predicted_class(classifier: SENet, frames: Tensor) -> int:
+    """Return the class with the highest mean probability over ``frames (N, 3, H, W)``."""
+    return int(classifier(frames[::CLASSIFIED_EVERY]).softmax(1).mean(0).argmax())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, TextIO
 
 import numpy as np
+import pandas as pd
+from scipy.stats import bootstrap
 
 from s2v_core.errors import UserError
 
@@ -27,57 +30,72 @@ COLUMNS = (
     "flicker_ratio",
     "fps",
 )
-COMPARED = ("speech2video", "s2f_sdfa")  # the two that hear a voice and see nothing
-RESAMPLES = 1000  # of the bootstrap
+# The two methods that are given speech alone, without a picture.
+COMPARED = ("speech2video", "s2f_sdfa")
+RESAMPLES = 1000
+
+Score = dict[str, float | None]
 
 
-def read_records(table: Path) -> list[dict]:
-    """Return the records of the clips that ``table`` holds whole."""
+def read_records(table: Path) -> pd.DataFrame:
+    """Return the lines of the clips that are complete in ``table``: clip, method and COLUMNS, NaN where empty."""
+    columns = ["clip", "method", *COLUMNS]
     if not table.exists():
-        return []
-    with table.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        lines, found = list(reader), tuple(reader.fieldnames or ())
-    if found != ("clip", "method", *COLUMNS):
+        return pd.DataFrame(columns=columns)
+    records = pd.read_csv(
+        table,
+        dtype={"clip": str, "method": str},
+        keep_default_na=False,
+        na_values=[""],
+        float_precision="round_trip",
+    )
+    if list(records.columns) != columns:
         raise UserError(f"{table} has other columns; it is an older one: name another --out.")
-    whole = {line["clip"] for line in lines if line["method"] == ROWS[-1]}
-    numbers = lambda line: {k: float(line[k]) if line[k] else None for k in COLUMNS}  # noqa: E731
-    kept = [line for line in lines if line["clip"] in whole]
-    return [{"clip": line["clip"], "method": line["method"]} | numbers(line) for line in kept]
+    complete = records.loc[records["method"] == ROWS[-1], "clip"]
+    return records[records["clip"].isin(complete)].reset_index(drop=True)
 
 
-def summary(records: list[dict], seed: int = 0) -> list[dict]:
+def write_records(
+    file: TextIO, records: pd.DataFrame | list[dict[str, Any]], header: bool = False
+) -> None:
+    """Append ``records`` to the open ``file``, in the order of the columns that ``read_records`` expects."""
+    columns = ["clip", "method", *COLUMNS]
+    frame = pd.DataFrame(records, columns=columns)
+    frame.to_csv(file, header=header, index=False, lineterminator="\r\n")
+    file.flush()
+
+
+def summary(records: pd.DataFrame, seed: int = 0) -> list[dict[str, Any]]:
     """Return each row's mean and 95 % interval (bootstrap over clips) of every metric; None: not measured.
 
     The last row is a difference, clip by clip: clips differ more from each other than methods do.
     """
-    of = {method: [r for r in records if r["method"] == method] for method in ROWS}
+    scores = records.set_index("clip")[list(COLUMNS)].astype(float)
+    rows = {method: scores[(records["method"] == method).array] for method in ROWS}
     better, worse = COMPARED
-    of[f"{better} - {worse}"] = [
-        {key: _minus(a[key], b[key]) for key in COLUMNS}
-        for a, b in zip(of[better], of[worse], strict=True)
-    ]
+    rows[f"{better} - {worse}"] = rows[better] - rows[worse]
     return [
-        {"method": method} | {key: interval([r[key] for r in rows], seed) for key in COLUMNS}
-        for method, rows in of.items()
+        {"method": method} | {key: interval(row[key], seed) for key in COLUMNS}
+        for method, row in rows.items()
     ]
 
 
-def _minus(a: float | None, b: float | None) -> float | None:
-    return None if a is None or b is None else a - b
-
-
-def interval(values: list[float | None], seed: int) -> dict[str, float | None]:
-    """Return the mean of ``values`` and its 95 % interval by the percentile bootstrap."""
-    known = np.array([value for value in values if value is not None])
+def interval(values: Iterable[float | None], seed: int) -> Score:
+    """Return the mean of the measured ``values`` and its 95 % interval by the percentile bootstrap."""
+    numbers = np.array(list(values), float)
+    known = numbers[~np.isnan(numbers)]
     if not len(known):
         return {"mean": None, "low": None, "high": None}
-    draws = np.random.default_rng(seed).integers(len(known), size=(RESAMPLES, len(known)))
-    low, high = np.percentile(known[draws].mean(1), [2.5, 97.5])
-    return {"mean": float(known.mean()), "low": float(low), "high": float(high)}
+    mean = float(known.mean())
+    if len(known) == 1:
+        return {"mean": mean, "low": mean, "high": mean}
+    rng = np.random.default_rng(seed)
+    result = bootstrap((known,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=rng)
+    low, high = result.confidence_interval
+    return {"mean": mean, "low": float(low), "high": float(high)}
 
 
-def markdown(table: list[dict]) -> str:
+def markdown(table: list[dict[str, Any]]) -> str:
     """Return ``table`` in the form of the paper's Table 1."""
     lines = ["| method | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for row in table:
@@ -86,7 +104,7 @@ def markdown(table: list[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(score: dict[str, float | None]) -> str:
+def _cell(score: Score) -> str:
     if score["mean"] is None:
         return ""
     return f"{score['mean']:.3g} [{score['low']:.3g}, {score['high']:.3g}]"

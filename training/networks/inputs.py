@@ -1,4 +1,4 @@
-"""How frames enter a published network: its size and its channel means."""
+"""Frames as a published network expects them: its size and its channel means."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch.nn import functional as F
 
 
 def zero_mean(frames: Tensor, mean: tuple[float, ...]) -> Tensor:
-    """Return ``frames (B, 3, H, W)`` from [-1, 1] as 0 to 255 less the teacher's channel means."""
+    """Return ``frames (B, 3, H, W)`` from [-1, 1] as 0 to 255 less the channel means."""
     return (frames + 1) * 127.5 - torch.tensor(mean, device=frames.device).view(3, 1, 1)
 
 
 def resized(frames: Tensor, height: int, width: int) -> Tensor:
-    """Return ``frames (B, 3, H, W)`` at the size a teacher was trained on."""
+    """Return ``frames (B, 3, H, W)`` resized to what the network was trained on."""
     if frames.shape[-2:] == (height, width):
         return frames
     return F.interpolate(frames, (height, width), mode="bilinear", antialias=True)

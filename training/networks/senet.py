@@ -1,4 +1,4 @@
-"""SENet-50, the emotion teacher and the form of the classifiers that evaluate (Hu et al. 2018)."""
+"""SENet-50, the architecture of the emotion teacher and of the classifiers that evaluate (Hu et al. 2018)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ SENET_BLOCKS = (3, 4, 6, 3)
 class SENetConfig(Settings):
     """SENet-50 as Albanie's FERPlus export; the defaults are the published sizes."""
 
-    stem: PositiveInt = 64  # the stages' outputs are 4, 8, 16 and 32 times as wide: 2,048 features
+    # The stages' outputs are 4, 8, 16 and 32 times as wide: 2,048 features.
+    stem: PositiveInt = 64
     classes: PositiveInt = 8
     height: PositiveInt = 224
     width: PositiveInt = 224
@@ -29,7 +30,7 @@ class SENetConfig(Settings):
 
 
 class SEBottleneck(nn.Module):
-    """A bottleneck whose channels are weighed by squeeze and excitation; stride in its first 1x1."""
+    """A bottleneck with squeeze and excitation; the stride is in its first 1x1 convolution."""
 
     def __init__(self, c_in: int, c_mid: int, stride: int) -> None:
         super().__init__()
@@ -42,7 +43,7 @@ class SEBottleneck(nn.Module):
         )
         self.increase = nn.Sequential(nn.Conv2d(c_mid, c_out, 1, bias=False), nn.BatchNorm2d(c_out))
         self.down, self.up = nn.Conv2d(c_out, c_out // 16, 1), nn.Conv2d(c_out // 16, c_out, 1)
-        self.project = nn.Identity()
+        self.project: nn.Module = nn.Identity()
         if stride != 1 or c_in != c_out:
             self.project = nn.Sequential(
                 nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out)

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from s2v_core.settings import Settings, Sizes
 from training.networks.inputs import resized, zero_mean
 
-VGG_BLOCKS = (2, 2, 3, 3, 3)  # convolutions before each of the five pools
+# Convolutions before each of the five pools.
+VGG_BLOCKS = (2, 2, 3, 3, 3)
 
 
 class VGGConfig(Settings):
@@ -20,8 +21,10 @@ class VGGConfig(Settings):
     classes: PositiveInt = 2622
     height: PositiveInt = 224
     width: PositiveInt = 224
-    mean: tuple[float, ...] = (129.186279, 104.762382, 93.593964)  # RGB, 0 to 255
-    norm: bool = False  # batch norm after every convolution: the published one has none
+    # RGB, 0 to 255.
+    mean: tuple[float, ...] = (129.186279, 104.762382, 93.593964)
+    # Batch norm after every convolution: the published network has none.
+    norm: bool = False
 
 
 class VGG(nn.Module):

@@ -1,6 +1,6 @@
-"""The discriminators of stage 2 and of SDFA, each with its optimiser in one object.
+"""The discriminators of stage 2 and of SDFA.
 
-Kernel tables were never published; these mirror the generators' own encoders (fact sheet 1.7, 7.5).
+Their sizes were never published; these mirror the generators' own encoders (docs/choices.md, "Discriminators").
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from s2v_core.networks.sdfa import CONVOLUTIONS
 def picture_tower(
     c_in: int, channels: Sequence[int], height: int, width: int, out: int
 ) -> nn.Sequential:
-    """Halve a picture once a channel step, then look at all that is left: (B, c_in, H, W) to (B, out)."""
+    """Convolutions that halve a picture at each of ``channels``, then one over the rest: to (B, out)."""
     layers: list[nn.Module] = []
     for i, c_out in enumerate(channels):
         layers += [nn.Conv2d(c_in, c_out, 4, 2, 1)]
@@ -43,15 +43,15 @@ class FrameDiscriminator(nn.Module):
 
 
 class SyncDiscriminator(nn.Module):
-    """D_sync of equation 6: do this speech window and this frame belong to one moment?"""
+    """D_sync of equation 6: are this speech window, of ``window`` numbers, and this frame of one moment?"""
 
     def __init__(
-        self, channels: Sequence[int], height: int, width: int, heard: int, size: int = 128
+        self, channels: Sequence[int], height: int, width: int, window: int, size: int = 128
     ) -> None:
         super().__init__()
         self.picture = picture_tower(3, channels, height, width, size)
         self.speech = nn.Sequential(
-            nn.Flatten(), nn.Linear(heard, size), nn.ReLU(), nn.Linear(size, size)
+            nn.Flatten(), nn.Linear(window, size), nn.ReLU(), nn.Linear(size, size)
         )
         self.judge = nn.Sequential(nn.Linear(2 * size, size), nn.LeakyReLU(0.2), nn.Linear(size, 1))
 
@@ -61,7 +61,7 @@ class SyncDiscriminator(nn.Module):
 
 
 class IdentityDiscriminator(nn.Module):
-    """D_id of equation 4: one small head a scale tells the teacher's maps from the aligned ones."""
+    """D_id of equation 4: one small head a scale: are these the teacher's maps, or the aligned ones?"""
 
     def __init__(self, channels: Sequence[int], size: int = 64) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class IdentityDiscriminator(nn.Module):
 
 
 class SnippetSync(nn.Module):
-    """SDFA's sync discriminator: distance of five lower-half frames and their 0.2 s of speech."""
+    """SDFA's sync discriminator: by the distance of five lower-half frames from their 0.2 s of speech."""
 
     def __init__(self, channels: Sequence[int], height: int, width: int, size: int = 128) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class SnippetSync(nn.Module):
 
 
 class SequenceDiscriminator(nn.Module):
-    """SDFA's sequence discriminator: a GRU over the frames judges the motion."""
+    """SDFA's sequence discriminator: is this motion real? A GRU over the frames."""
 
     def __init__(self, channels: Sequence[int], height: int, width: int, size: int = 128) -> None:
         super().__init__()

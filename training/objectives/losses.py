@@ -1,17 +1,24 @@
 """Every loss as a pure function of tensors, named by its equation in the paper.
 
-The paper's formulas are lost in the copies that exist; each function says which reading it takes.
+The paper's formulas are illegible in the copies that exist; each function says which reading it takes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-EYES = (0.28, 0.42, 0.2, 0.8)  # top, bottom, left, right as shares of the crop, as metrics.MOUTH is
+# Top, bottom, left, right as shares of the crop, like metrics.MOUTH.
+EYES = (0.28, 0.42, 0.2, 0.8)
+
+
+def total(terms: Iterable[Tensor]) -> Tensor:
+    """Return the sum of weighted terms, in their order (equations 2 and 7)."""
+    first, *rest = terms
+    return sum(rest, first)
 
 
 def info_nce(
@@ -42,15 +49,15 @@ def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor
     what normalising does to the size of the entries; at 1 the softmax is all but uniform.
     """
     target = F.softmax(F.normalize(teacher, dim=-1) / temperature, dim=-1)
-    guess = F.log_softmax(F.normalize(student, dim=-1) / temperature, dim=-1)
-    return -(target * guess).sum(-1).mean()
+    predicted = F.log_softmax(F.normalize(student, dim=-1) / temperature, dim=-1)
+    return -(target * predicted).sum(-1).mean()
 
 
 def retrieval(student: Tensor, teacher: Tensor) -> Tensor:
-    """Equation 3 over faces instead of features: the student should find near what the teacher finds near.
+    """Equation 3 over the stored clips in place of features: cross-entropy of the retrieval distributions.
 
-    Both (B, M), Students.nearness of the two vectors to the M training faces. What must not be mixed up,
-    one face with another, weighs more here than in ``distillation``.
+    Both (B, M): the logits with which the student's and the teacher's vector retrieve the M stored clips.
+    Confusing one face with another costs more here than in ``distillation``.
     """
     return -(F.softmax(teacher, dim=-1) * F.log_softmax(student, dim=-1)).sum(-1).mean()
 
@@ -73,36 +80,37 @@ def similarity(fake: Tensor, real: Tensor, upper: float = 1.0, lower: float = 0.
     return upper * difference[..., :half, :].mean() + lower * difference[..., half:, :].mean()
 
 
-def motion(told: Tensor, shown: Tensor, scale: Tensor) -> Tensor:
-    """Mean absolute difference of ``told`` and ``shown (..., 11)``, face_motion, in units of ``scale (11,)``.
+def motion(predicted: Tensor, exact: Tensor, scale: Tensor) -> Tensor:
+    """Mean absolute difference of ``predicted`` and ``exact (..., 11)`` face_motion, in units of ``scale (11,)``.
 
-    Not squared: of lips that are as likely shut as open the mean is ajar, the median one of the two.
+    Not squared: where lips are as likely closed as open, the mean is half open and the median one of the two.
     """
-    return ((told - shown) / scale).abs().mean()
+    return ((predicted - exact) / scale).abs().mean()
 
 
-def lip_closure(told: Tensor, shown: Tensor, scale: Tensor) -> Tensor:
-    """``motion`` of the lips' opening (the first of the 11) alone, where they are shown all but shut.
+def lip_closure(predicted: Tensor, exact: Tensor, scale: Tensor) -> Tensor:
+    """``motion`` of the lips' opening alone (the first of the 11), in the frames where they are nearly closed.
 
-    Lips are shut for a frame or two on p, b and m, a tenth of all frames; missing them is what eyes see first.
+    They close for a frame or two on p, b and m: a tenth of all frames, and the first that viewers miss.
     """
-    apart = (told[..., 0] - shown[..., 0]).abs() / scale[0]
-    return (apart * _shut(shown, scale)).mean()
+    difference = (predicted[..., 0] - exact[..., 0]).abs() / scale[0]
+    return (difference * _closed(exact, scale)).mean()
 
 
-def closed_opening(told: Tensor, shown: Tensor, scale: Tensor) -> Tensor:
-    """Binary cross-entropy of the logits ``told (..., N)`` that lips are all but shut, and ``shown (N, 11)``."""
-    return F.binary_cross_entropy_with_logits(told, _shut(shown, scale).to(told).expand_as(told))
+def closed_opening(logits: Tensor, exact: Tensor, scale: Tensor) -> Tensor:
+    """Binary cross-entropy of the ``logits (..., N)`` that lips are nearly closed, given ``exact (N, 11)``."""
+    closed = _closed(exact, scale).to(logits).expand_as(logits)
+    return F.binary_cross_entropy_with_logits(logits, closed)
 
 
-def _shut(shown: Tensor, scale: Tensor) -> Tensor:
-    return shown[..., 0] < 0.15 * scale[0]
+def _closed(exact: Tensor, scale: Tensor) -> Tensor:
+    return exact[..., 0] < 0.15 * scale[0]
 
 
 def part(fake: Tensor, real: Tensor, where: tuple[float, float, float, float]) -> Tensor:
     """Mean absolute difference over a part of frames ``(..., H, W)``: metrics.MOUTH or EYES.
 
-    Not the paper's: a tenth of the picture moves most and is looked at most.
+    Not the paper's: it is a tenth of the picture, and viewers look at it most.
     """
     top, bottom, left, right = where
     height, width = fake.shape[-2:]
@@ -112,18 +120,18 @@ def part(fake: Tensor, real: Tensor, where: tuple[float, float, float, float]) -
 
 
 def detail(fake: Tensor, real: Tensor) -> Tensor:
-    """Mean absolute difference of the Laplacians of frames ``(M, 3, H, W)``: the finest edges in place.
+    """Mean absolute difference of the Laplacians of frames ``(M, 3, H, W)``: the finest edges.
 
-    Not the paper's: pixels and smoothed gradients (equations 8, 9) hardly weigh what is a pixel wide.
+    Not the paper's: pixels and smoothed gradients (equations 8, 9) give little weight to what is a pixel wide.
     """
     return (laplacian(fake) - laplacian(real)).abs().mean()
 
 
 def texture(fake: Tensor, real: Tensor, side: int = 8) -> Tensor:
-    """Mean absolute difference of how much fine detail there is in every square of ``side`` pixels.
+    """Mean absolute difference of the amount of fine detail in every square of ``side`` pixels.
 
     ``fake``, ``real (M, 3, H, W)``; the amount is the root mean square of the Laplacian. Not the paper's:
-    an edge that cannot be placed to the pixel is blurred by ``detail``, and here it may stay an edge.
+    ``detail`` blurs an edge whose exact place cannot be predicted, and this loss keeps it sharp.
     """
     amounts = (
         (F.avg_pool2d(laplacian(x).square(), side, side // 2) + 1e-6).sqrt() for x in (fake, real)
@@ -133,7 +141,7 @@ def texture(fake: Tensor, real: Tensor, side: int = 8) -> Tensor:
 
 
 def laplacian(frames: Tensor) -> Tensor:
-    """Return the Laplacian (M, C, H - 2, W - 2) of ``frames (M, C, H, W)``: neighbours less four times itself."""
+    """Return the Laplacian (M, C, H - 2, W - 2) of ``frames (M, C, H, W)``: four neighbours less 4 x the pixel."""
     inner = frames[..., 1:-1, 1:-1]
     beside = frames[..., 1:-1, :-2] + frames[..., 1:-1, 2:]
     above = frames[..., :-2, 1:-1] + frames[..., 2:, 1:-1]
@@ -143,14 +151,15 @@ def laplacian(frames: Tensor) -> Tensor:
 def gradient(fake: Tensor, real: Tensor) -> Tensor:
     """Equation 9: mean absolute difference of the Sobel gradients of the smoothed frames.
 
-    ``fake``, ``real (M, 3, H, W)``; the smoothing filter is a 5x5 Gaussian of sigma 1 (fact sheet
-    7.5, point 22). Both filters are linear, so they are applied to the difference once.
+    ``fake``, ``real (M, 3, H, W)``; the smoothing filter is a 5x5 Gaussian of sigma 1
+    (docs/choices.md, "Gradient loss"). Both filters are linear, so they are applied to the difference once.
     """
     channels = fake.shape[1]
     offsets = torch.arange(-2.0, 3.0, device=fake.device)
     bell = torch.exp(-offsets.square() / 2)
     bell = bell / bell.sum()
-    sobel = torch.tensor([[1.0, 2, 1], [-1, 0, 1]], device=fake.device)  # smooth and differentiate
+    # Smooth in one direction, differentiate in the other.
+    sobel = torch.tensor([[1.0, 2, 1], [-1, 0, 1]], device=fake.device)
 
     def separable(x: Tensor, down: Tensor, across: Tensor) -> Tensor:
         x = F.conv2d(x, down.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)

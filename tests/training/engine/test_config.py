@@ -1,27 +1,24 @@
 from __future__ import annotations
 
-import argparse
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from s2v_core.errors import UserError
+from s2v_core.settings import Settings
 from training.engine import config as settings
 from training.engine.config import Schedule
 
 
-@dataclass(frozen=True)
-class Model:
+class Model(Settings):
     """Part of Sizes."""
 
     channels: tuple[int, ...] = (1, 2)
     depth: int = 3
 
 
-@dataclass(frozen=True)
-class Sizes:
+class Sizes(Settings):
     """Settings with every kind of value."""
 
     model: Model
@@ -51,7 +48,7 @@ def refusal(path: Path, *overrides: str) -> str:
 
 def test_values_defaults_and_types(file):
     sizes = settings.read(file, Sizes)
-    assert sizes.model == Model((4, 5, 6), 3)
+    assert sizes.model == Model(channels=(4, 5, 6), depth=3)
     assert sizes.schedule.learning_rate == 1e-3  # YAML takes 1e-3 for a word
     assert (sizes.weight, sizes.name) == (0.5, "plain")
 
@@ -77,7 +74,8 @@ def test_an_override_makes_the_part_it_names(tmp_path):
     ("override", "named"),
     [
         ("colour=blue", "colour"),
-        ("schedule.stepz=3", "stepz"),
+        ("schedule.stepz=3", "schedule.stepz"),
+        ("model.colour=blue", "model.colour"),
         ("schedule.steps=many", "schedule.steps"),
         ("schedule.steps=1.5", "schedule.steps"),
         ("schedule.steps=", "schedule.steps"),
@@ -126,31 +124,15 @@ def test_a_missing_file_is_refused_by_name(tmp_path):
     assert "nowhere.yaml" in refusal(tmp_path / "nowhere.yaml")
 
 
-def started() -> list[argparse.Namespace]:
-    """What a trainer is started with."""
-    seen: list[argparse.Namespace] = []
-    settings.start("what it does", seen.append)
-    return seen
+def test_every_fault_is_in_one_line_with_its_key_its_range_and_its_value(file):
+    message = refusal(file, "schedule.save_every=0", "schedule.ema=1", "model.depth=x")
+    assert "schedule.save_every: should be greater than 0, not 0" in message
+    assert "schedule.ema: should be less than 1, not 1" in message
+    assert "model.depth" in message
+    assert "\n" not in message
 
 
-def test_an_error_to_mend_is_one_line_and_exit_status_2(monkeypatch, capsys):
-    def train(arguments: argparse.Namespace) -> None:
-        raise UserError("c.yaml: no such settings file.")
-
-    monkeypatch.setattr(sys, "argv", ["x", "--config", "c.yaml", "--data", "d", "--run", "r"])
-    with pytest.raises(SystemExit) as stopped:
-        settings.start("what it does", train)
-    assert stopped.value.code == 2
-    assert capsys.readouterr().err == "x: c.yaml: no such settings file.\n"
-
-
-def test_the_command_line(monkeypatch):
-    line = "x --config c.yaml --data d --run r --set a.b=1 --set c=2"
-    monkeypatch.setattr(sys, "argv", line.split())
-    (arguments,) = started()
-    assert (arguments.config, arguments.data, arguments.run) == (
-        Path("c.yaml"),
-        Path("d"),
-        Path("r"),
-    )
-    assert arguments.overrides == ["a.b=1", "c=2"]
+def test_settings_are_frozen(file):
+    sizes = settings.read(file, Sizes)
+    with pytest.raises(ValidationError, match="frozen"):
+        sizes.schedule.batch = 3

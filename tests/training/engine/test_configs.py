@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from s2v_core.errors import UserError
 from s2v_core.models.model_set import OPTIONAL
+from s2v_core.settings import Settings
 from training.cpc import CPCSettings
 from training.engine import config as settings
 from training.features import FeaturesSettings
@@ -80,3 +84,63 @@ def test_the_papers_settings_depart_from_it_nowhere():
         sdfa = settings.read(CONFIGS / "paper" / f"{name}.yaml", SDFASettings)
         assert (sdfa.model.pose, sdfa.lambda_upper, sdfa.lambda_mouth) == (0, 0, 0)
         assert sdfa.schedule.warmup == 0
+
+
+def numbers(values: Settings, prefix: str = "") -> Iterator[str]:
+    """The keys of all numbers in ``values``, but for the networks' own sizes."""
+    for key, value in values:
+        if isinstance(value, Settings) and key not in ("model", "identity", "emotion"):
+            yield from numbers(value, f"{prefix}{key}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield prefix + key
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_number_below_zero_is_refused_by_name(name):
+    path = CONFIGS / "avatars" / f"{name}.yaml"
+    for key in numbers(settings.read(path, SETTINGS[name])):
+        with pytest.raises(
+            UserError, match=f"{re.escape(key)}: should be (greater than|a multiple of)"
+        ):
+            settings.read(path, SETTINGS[name], [f"{key}=-1"])
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "taken", "refused"),
+    [
+        ("cpc", "schedule.batch", 1, 0),
+        ("cpc", "schedule.save_every", 1, 0),
+        ("cpc", "schedule.learning_rate", 1e-9, 0),
+        ("cpc", "schedule.decay_from", 1, 1.01),
+        ("cpc", "schedule.ema", 0.999, 1),
+        ("cpc", "schedule.precision", "bf16", "half"),
+        ("cpc", "window", 1, 0),
+        ("cpc", "ahead", 1, 0),
+        ("features", "every", 1, 0),
+        ("judges", "soft", 1, 1.01),
+        ("landmarks", "frames", 1, 0),
+        ("lips", "soft", 1, 1.01),
+        ("motion", "copies", 1, 0),
+        ("motion", "frames", 1, 0),
+        ("motion", "slowest", 1.15, 1.2),
+        ("sdfa", "frames", 10, 7),
+        ("sdfa", "frames", 5, 0),
+        ("stage1", "optimiser", "RMSprop", "SGD"),
+        ("stage1", "sampled_frames", 1, 0),
+        ("stage1", "shortest", 1.5, 1.6),
+        ("stage1", "temperature_mu", 1e-9, 0),
+        ("stage2", "discriminator", [16, 1], [16, 0]),
+        ("stage2", "forced", 1, 1.01),
+        ("stage2", "optimiser", "Adam", "SGD"),
+        ("syncnet", "moments", 1, 0),
+    ],
+)
+def test_a_value_on_its_bound_is_taken_and_one_beyond_it_is_refused_by_name(
+    name, key, taken, refused
+):
+    path = CONFIGS / "avatars" / f"{name}.yaml"
+    settings.read(path, SETTINGS[name], [f"{key}={taken}"])
+    with pytest.raises(UserError) as error:
+        settings.read(path, SETTINGS[name], [f"{key}={refused}"])
+    (_, _, fault) = str(error.value).partition(f"{key}={refused}: ")
+    assert key.rpartition(".")[2] in fault

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from accelerate import Accelerator
 
 from s2v_core.errors import UserError
 from tests.training import test_sdfa, test_stage2
+from tests.training.variant import variant
 from training.data.clips import Clips
 from training.engine.config import Schedule
 from training.engine.distributed import average, item_rngs, share
@@ -23,16 +23,16 @@ from training.sdfa import SDFATrainer
 from training.stage2 import Stage2Trainer
 
 SCHEDULE = Schedule(steps=1, batch=4, learning_rate=1e-5, save_every=1, clip=0.5)
-STILL = replace(test_sdfa.SETTINGS.model, noise_std=0.0)  # every process has its own noise
+STILL = variant(test_sdfa.SETTINGS.model, noise_std=0.0)  # every process has its own noise
 
 
 def stage2(clips: Clips, accelerator: Accelerator) -> Stage2Trainer:
-    settings = replace(test_stage2.SETTINGS, schedule=SCHEDULE)
+    settings = variant(test_stage2.SETTINGS, schedule=SCHEDULE)
     return Stage2Trainer(settings, clips, test_stage2.features(clips), accelerator)
 
 
 def sdfa(clips: Clips, accelerator: Accelerator) -> SDFATrainer:
-    settings = replace(test_sdfa.SETTINGS, model=STILL, schedule=SCHEDULE)
+    settings = variant(test_sdfa.SETTINGS, model=STILL, schedule=SCHEDULE)
     return SDFATrainer(settings, clips, None, accelerator)
 
 
@@ -41,7 +41,7 @@ ADVERSARIES = {"stage2": test_stage2.DISCRIMINATORS, "sdfa": test_sdfa.DISCRIMIN
 
 
 def learnt(name: str, clips: Clips, folder: Path) -> dict[str, torch.Tensor]:
-    """Train a step with as many processes as the environment tells of, then look at the next one's losses.
+    """Train a step with the processes that the environment names, then return the next step's losses.
 
     The gradients rather than the weights, and a small rate: RMSProp's and Adam's first step magnifies the
     rounding of gradients that should be 0, as those of a bias before a norm.
@@ -113,7 +113,7 @@ class Processes:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 6])
 def test_the_shares_in_order_are_the_batch(count):
-    schedule = replace(SCHEDULE, batch=6)
+    schedule = variant(SCHEDULE, batch=6)
     thrown = [d.random() for i in range(count) for d in item_rngs(Processes(i, count), schedule, 3)]
     assert thrown == [d.random() for d in item_rngs(Processes(0, 1), schedule, 3)]
     assert len(set(thrown)) == 6

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from accelerate import Accelerator
 
 from tests.training.engine.test_loop import SCHEDULE, Regression
+from tests.training.variant import variant
 from training import cpc
 from training.engine import dry_run
 from training.engine.dry_run import Cost, cost, report_cost
@@ -33,7 +33,7 @@ def test_the_whole_schedule_is_both_its_phases(monkeypatch, capsys):
     costs = lambda trainer, step: Cost(10**9, 1.0 if step < 600 else 2.0, 0.5)  # noqa: E731
     monkeypatch.setattr(dry_run, "cost", costs)
     for workers, hours in ((0, "1.9 hours"), (1, "1.5 hours")):
-        schedule = replace(SCHEDULE, steps=3000, warmup=600, workers=workers)
+        schedule = variant(SCHEDULE, steps=3000, warmup=600, workers=workers)
         accelerator = Accelerator(cpu=True)
         report_cost(Regression(accelerator, schedule), accelerator, "toy")
         lines = capsys.readouterr().out.splitlines()
@@ -49,19 +49,19 @@ def test_a_dry_run_counts_the_parameters_and_writes_nothing(prepared_corpus, tmp
     cpc.main(
         argparse.Namespace(config=config, data=prepared_corpus, run=run, overrides=[], dry_run=True)
     )
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     kernels = 1 * 10 + 6 * (8 + 4 + 4 + 4)
     convolutions = 6 * kernels + 5 * 3 * 6  # biases, and the norms' weights and biases
     gru, predictors = 3 * 5 * (6 + 5 + 2), 3 * 5 * 6
-    assert f"parameters     {convolutions + gru + predictors:,} trained" in told
-    assert "4 steps" in told
+    assert f"parameters     {convolutions + gru + predictors:,} trained" in printed
+    assert "4 steps" in printed
     assert not run.exists()
     assert sorted(path.name for path in Path(tmp_path).iterdir()) == ["cpc.yaml"]
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "printed"),
     [(90, "1.5 minutes"), (7200, "2.0 hours"), (100 * 3600, "4.2 days")],
 )
-def test_long_times_are_told_in_long_units(seconds, told):
-    assert dry_run._duration(seconds) == told
+def test_long_times_are_printed_in_long_units(seconds, printed):
+    assert dry_run._duration(seconds) == printed

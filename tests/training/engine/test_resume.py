@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from tests.training.test_sdfa import VOICE_ONLY as S2F_SDFA
 from tests.training.test_speech2face import FACES
 from tests.training.test_speech2face import SETTINGS as SPEECH2FACE
 from tests.training.test_syncnet import SETTINGS as SYNCNET
+from tests.training.variant import variant
 from training.cpc import CPCTrainer
 from training.data.clips import Clips
 from training.engine.config import Schedule
@@ -32,7 +32,7 @@ SCHEDULE = Schedule(steps=4, batch=2, learning_rate=1e-3, save_every=2, ema=0.9)
 
 
 def briefly(config: Any) -> Any:
-    return replace(config, schedule=SCHEDULE)
+    return variant(config, schedule=SCHEDULE)
 
 
 def s2f_sdfa(clips: Clips, accelerator: Accelerator) -> SDFATrainer:
@@ -50,7 +50,7 @@ def teacher(clips: Clips, accelerator: Accelerator) -> TeacherTrainer:
 def landmarks(clips: Clips, accelerator: Accelerator) -> LandmarkTrainer:
     squares = np.random.default_rng(0).integers(0, 256, (3, 144, 144), np.uint8)
     points = np.random.default_rng(1).uniform(40, 100, (3, 9, 2))
-    config = LandmarksSettings(LandmarkConfig(width=2), SCHEDULE)
+    config = LandmarksSettings(model=LandmarkConfig(width=2), schedule=SCHEDULE)
     return LandmarkTrainer(config, squares, points, accelerator)
 
 
@@ -67,7 +67,7 @@ TRAINERS: dict[str, Callable[[Clips, Accelerator], Any]] = {
 
 
 @pytest.mark.parametrize("name", TRAINERS)
-def test_a_killed_run_goes_on_bit_for_bit(name, clips, resumed):
+def test_a_killed_run_resumes_bit_for_bit(name, clips, resumed):
     straight, again = resumed(lambda accelerator: TRAINERS[name](clips, accelerator), 3)
     for a, b in (
         (straight.network, again.network),
