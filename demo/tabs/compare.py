@@ -32,12 +32,16 @@ SUBTITLES = {
     "s2f_sdfa": "hears the voice, guesses a still face",
     "real": "what was filmed, cut to the face",
 }
-# Several voices a hair apart sound like an echo: only the first has sound, and leads the others.
+# Several voices a hair apart sound like an echo: only the first has sound, and leads the others until it stops.
 PLAY_TOGETHER = """() => {
     const videos = [...document.querySelectorAll('.result video')].filter(video => video.offsetParent);
     if (videos.some(video => !video.paused)) return videos.forEach(video => video.pause());
     const [lead, ...others] = videos;
     videos.forEach((video, i) => { video.currentTime = 0; video.muted = i > 0; video.play(); });
+    lead.onpause = () => {
+        videos.forEach(video => { video.pause(); video.muted = false; });
+        lead.onpause = lead.ontimeupdate = null;
+    };
     lead.ontimeupdate = () => others.forEach(video => {
         if (Math.abs(video.currentTime - lead.currentTime) > 0.08) video.currentTime = lead.currentTime;
     });

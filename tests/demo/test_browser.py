@@ -32,6 +32,8 @@ TOGETHER = """async () => {
     await new Promise(resolve => setTimeout(resolve, 700));
     return [...document.querySelectorAll('.result video')].map(video => video.currentTime);
 }"""
+PAUSED = "() => [...document.querySelectorAll('.result video')].every(video => video.paused)"
+MUTED = "() => [...document.querySelectorAll('.result video')].map(video => video.muted)"
 LIMIT = 3  # seconds
 COLUMNS = (
     "() => [...document.querySelectorAll('#results .result')].map(result => result.offsetLeft)"
@@ -91,6 +93,8 @@ def test_a_recording_becomes_three_videos_that_play_in_step(visit, tmp_path):
     times = tab.evaluate(TOGETHER)
     assert min(times) > 0.1 and max(times) - min(times) < 0.2
     tab.screenshot(path=tmp_path / "desktop.png", full_page=True)
+    tab.wait_for_function(PAUSED)
+    assert not any(tab.evaluate(MUTED))
 
 
 def test_an_example_by_keyboard_alone_and_one_file_of_all(visit, tmp_path):
