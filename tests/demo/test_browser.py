@@ -95,6 +95,7 @@ def test_a_recording_becomes_three_videos_that_play_in_step(visit, tmp_path):
     tab.screenshot(path=tmp_path / "desktop.png", full_page=True)
     tab.wait_for_function(PAUSED)
     assert not any(tab.evaluate(MUTED))
+    tab.screenshot(path=tmp_path / "desktop.png", full_page=True)
 
 
 def test_an_example_by_keyboard_alone_and_one_file_of_all(visit, tmp_path):
