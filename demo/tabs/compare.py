@@ -119,7 +119,7 @@ def model_set_input(names: list[str]) -> gr.Radio:
 def result(method: str) -> tuple[gr.Column, gr.Video, gr.Markdown]:
     """Add one method's column: its name, its video and the lines with its numbers."""
     real = method == REAL
-    with gr.Column(min_width=200, elem_classes="result", visible=not real) as column:
+    with gr.Column(min_width=160, elem_classes="result", visible=not real) as column:
         heading = f"### {NAMES[method]}\n{SUBTITLES[method]}"
         gr.Markdown(heading, elem_classes="heading")
         video = gr.Video(
