@@ -9,7 +9,6 @@ generator is trained on them: `training.evaluate` measures identity and emotion 
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 
 from s2v_core.settings import Settings
 from s2v_core.vocabulary import EMOTION_CODES
@@ -54,7 +53,7 @@ def main(args: argparse.Namespace) -> None:
     train, test = Clips.read(args.data, "train"), Clips.read(args.data, "test")
     for kind, classes in kinds(train).items():
         accelerator = seeded(config.schedule)
-        network = SENet(replace(config.model, classes=classes))
+        network = SENet(config.model.model_copy(update={"classes": classes}))
         known = labels(train, kind, train.actors)
         trainer = TeacherTrainer(
             network, known, train, config.schedule, accelerator, soft=config.soft

@@ -86,7 +86,7 @@ class MotionTrainer:
             raise UserError(f"no clip lasts {config.frames} frames; set frames to fewer.")
         numbers = config.model.motion
         motion = torch.cat([clips.motion(index, numbers) for index in range(len(clips))])
-        network.scale.copy_(motion.std(0).clamp_min(1e-3))
+        network.get_buffer("scale").copy_(motion.std(0).clamp_min(1e-3))
         kind = partial(torch.optim.AdamW, weight_decay=config.weight_decay)
         self.network, self.updates = prepared(accelerator, network, self.schedule, kind)
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from PIL import Image
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,7 +22,7 @@ from s2v_core.analysis.metrics import MOUTH
 from s2v_core.models import checkpoint
 from s2v_core.networks.sdfa import SDFA, SDFAConfig, speech_windows
 from s2v_core.networks.speech2face import Speech2Face, Speech2FaceConfig
-from s2v_core.settings import Settings
+from s2v_core.settings import Settings, Sizes
 from training.data.augment import augment
 from training.data.clips import Clips
 from training.engine import config as settings
@@ -52,7 +52,7 @@ class SDFASettings(Settings):
     # Of the exported network.
     name: str = "sdfa"
     # Channels of the discriminators' convolutions.
-    discriminator: tuple[PositiveInt, ...] = (64, 128, 256, 512, 1024)
+    discriminator: Sizes = (64, 128, 256, 512, 1024)
     # Consecutive frames that are decoded: whole snippets.
     frames: Annotated[int, Field(ge=SNIPPET, multiple_of=SNIPPET)] = SNIPPET
     # On the lower half; then the upper half and the mouth, which the paper leaves at 0.

@@ -23,7 +23,7 @@ from s2v_core.models import checkpoint
 from s2v_core.networks.composer import Composer, ComposerConfig
 from s2v_core.networks.cpc import context_windows
 from s2v_core.networks.students import Students, StudentsConfig, unit
-from s2v_core.settings import Settings
+from s2v_core.settings import Settings, Sizes
 from training.data.clips import Clips
 from training.data.features import load_features
 from training.engine import config as settings
@@ -49,7 +49,7 @@ class Stage2Settings(Settings):
     model: ComposerConfig
     schedule: Schedule
     # Channels of the discriminators' convolutions.
-    discriminator: tuple[PositiveInt, ...] = (64, 128, 256, 512, 1024)
+    discriminator: Sizes = (64, 128, 256, 512, 1024)
     # Frames of each clip and step.
     frames: PositiveInt = 12
     # They lie within so many frames, in which a head hardly turns; 0: anywhere.

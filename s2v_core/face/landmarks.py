@@ -7,7 +7,6 @@ camera and the head did. The template is the mean face of the authors' aligner, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -15,20 +14,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from s2v_core.face.points import POINTS
+from s2v_core.settings import Settings
 
 PATCH = 96  # side of the square the landmark network sees
 OVERLAP = 0.1  # intersection over union above which two boxes are of one face
 MARGIN = 0.2  # the square exceeds the detector's box by this share of its side, on each side
 
 
-@dataclass(frozen=True)
-class LandmarkConfig:
+class LandmarkConfig(Settings):
     """Size of the landmark network."""
 
-    width: int = 16
+    width: PositiveInt = 16
 
 
 class LandmarkNet(nn.Module):

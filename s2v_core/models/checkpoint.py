@@ -3,40 +3,41 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
-from dacite import Config, DaciteError, from_dict
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from s2v_core.errors import CheckpointError
+from s2v_core.settings import Settings, faults
 
 N = TypeVar("N", bound=nn.Module)
-C = TypeVar("C")
+C = TypeVar("C", bound=Settings)
 
 
 def read_config(folder: str | Path, config_type: type[C]) -> C:
-    """Return the dataclass stored in ``folder/config.json``; unknown or missing keys are refused."""
+    """Return the config stored in ``folder/config.json``.
+
+    Raises CheckpointError that names every key that is unknown, missing, of the wrong type or out of range.
+    """
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise CheckpointError(
             f"{path} is missing; train it with make train, or fetch the whole repository."
         )
     try:
-        return from_dict(
-            config_type, json.loads(path.read_text()), Config(strict=True, cast=[tuple])
-        )
-    except (DaciteError, ValueError, AttributeError, TypeError) as error:
+        return config_type.model_validate_json(path.read_bytes())
+    except ValidationError as error:
         raise CheckpointError(
-            f"{path} does not describe a {config_type.__name__}: {_one_line(error)}."
+            f"{path} does not describe a {config_type.__name__}: {faults(error)}."
         ) from None
 
 
-def load_network(folder: str | Path, network: type[N], config_type: type[Any]) -> N:
+def load_network(folder: str | Path, network: type[N], config_type: type[Settings]) -> N:
     """Return ``network`` built from ``folder/config.json`` with the weights beside it, in eval mode.
 
     Weights are stored as fp16 and come back as fp32. Raises CheckpointError when a file is missing
@@ -60,7 +61,7 @@ def load_network(folder: str | Path, network: type[N], config_type: type[Any]) -
     return model.eval()
 
 
-def save_network(folder: str | Path, model: nn.Module, config: Any) -> None:
+def save_network(folder: str | Path, model: nn.Module, config: Settings) -> None:
     """Write ``model``'s tensors and ``config`` into ``folder``, the tensors last and whole or not at all.
 
     Floats are stored as fp16, but for the running statistics of norms: a variance may exceed fp16.
@@ -68,12 +69,13 @@ def save_network(folder: str | Path, model: nn.Module, config: Any) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {key: _compact(key, value) for key, value in model.state_dict().items()}
-    (folder / "config.json").write_text(json.dumps(asdict(config), indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(config.model_dump(), indent=2) + "\n")
     part = folder / "model.part"
     try:
         save_file(tensors, part)
         part.replace(folder / "model.safetensors")
-    except SafetensorError as error:  # how it tells a full disk
+    # A full disk is one of these.
+    except SafetensorError as error:
         raise OSError(_one_line(error)) from None
     finally:
         part.unlink(missing_ok=True)

@@ -24,10 +24,11 @@ from s2v_core.networks.speaker_encoder import SpeakerConfig, SpeakerEncoder
 from s2v_core.networks.speech2face import Speech2Face, Speech2FaceConfig
 from s2v_core.networks.students import Students, StudentsConfig
 from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
+from s2v_core.settings import Settings
 
 N = TypeVar("N", bound=nn.Module)
 
-NETWORKS: dict[str, tuple[type[nn.Module], type[Any]]] = {
+NETWORKS: dict[str, tuple[type[nn.Module], type[Settings]]] = {
     "cpc": (CPC, CPCConfig),
     "students": (Students, StudentsConfig),
     "speaker": (SpeakerEncoder, SpeakerConfig),
@@ -95,7 +96,7 @@ class ModelSet:
         """Whether the set has a network of this name."""
         return (self.folder / name).is_dir()
 
-    def network(self, name: str, network: type[N], config: type[Any]) -> N | None:
+    def network(self, name: str, network: type[N], config: type[Settings]) -> N | None:
         """Return the network called ``name``, None where the set has none."""
         if not self.has(name):
             return None

@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from s2v_core.networks.decoder import FrameDecoder
 from s2v_core.rates import STEPS_PER_SECOND
+from s2v_core.settings import Settings, Sizes
 
 
-@dataclass(frozen=True)
-class ComposerConfig:
+class ComposerConfig(Settings):
     """Sizes of the composer; the defaults mirror the published SDFA decoder and VGG-16."""
 
-    height: int = 128
-    width: int = 96
-    fps: int = 25
-    context: int = 256
-    look: int = 0  # CPC steps heard before and after a frame's own; 0 is the paper's
-    motion: int = 0  # numbers of face_motion, drawn in place of c_t: 12, or 11 without the lids; 0 is the paper's
-    step: int = 64  # size of a CPC step's code
-    speech: int = 256  # size of the frame's speech code
-    mu: int = 2048
-    nu: int = 4096
-    pose: int = 0  # 2: the identity maps know how the head is turned (head_pose); 0 is the paper's
-    channels: tuple[int, ...] = (1024, 512, 256, 128, 64)
-    identity: tuple[int, ...] = (512, 512, 256, 128, 64)  # 4x3 to 64x48; four doublings (Fig. 2b)
-    teacher: tuple[int, ...] = (512, 512, 256, 128, 64)  # pool5 to pool1 of the identity teacher
+    height: PositiveInt = 128
+    width: PositiveInt = 96
+    fps: PositiveInt = 25
+    context: PositiveInt = 256
+    # CPC steps before and after a frame's own that it is rendered from; 0 is the paper's.
+    look: NonNegativeInt = 0
+    # Numbers of face_motion rendered in place of c_t: 12, or 11 without the lids; 0 is the paper's.
+    motion: NonNegativeInt = 0
+    # Size of a CPC step's code, and of the frame's speech code.
+    step: PositiveInt = 64
+    speech: PositiveInt = 256
+    mu: PositiveInt = 2048
+    nu: PositiveInt = 4096
+    # 2: the identity maps are given how the head is turned (head_pose); 0 is the paper's.
+    pose: Annotated[int, Field(ge=0, le=2)] = 0
+    channels: Sizes = (1024, 512, 256, 128, 64)
+    # 4x3 to 64x48; four doublings (Fig. 2b).
+    identity: Sizes = (512, 512, 256, 128, 64)
+    # pool5 to pool1 of the identity teacher.
+    teacher: Sizes = (512, 512, 256, 128, 64)
 
     @property
     def hop(self) -> int:

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from s2v_core.rates import HOP, STEPS_PER_SECOND
+from s2v_core.settings import Settings, Sizes
 
 KERNELS, STRIDES, PADDINGS = (10, 8, 4, 4, 4), (5, 4, 2, 2, 2), (3, 2, 1, 1, 1)
 
 
-@dataclass(frozen=True)
-class CPCConfig:
+class CPCConfig(Settings):
     """Sizes of the encoder; the defaults are the paper's (512 and 256)."""
 
-    channels: tuple[int, ...] = (512,) * 5  # of the five convolutions; the last is the size of z_t
-    context: int = 256  # size of c_t
-    recurrence: str = "GRU"  # or "LSTM", CPC_audio's
-    levels: int = 1  # of the recurrence
-    latents: bool = False  # the other networks hear z_t beside c_t; the paper's hear c_t alone
-    first_bias: bool = True  # as CPC_audio; speech is so soft (0.01 to 0.1 of full scale) that the
-    # norm sees little but this bias, and a short training does better without it
+    # Of the five convolutions; the last is the size of z_t.
+    channels: Annotated[Sizes, Field(min_length=5, max_length=5)] = (512,) * 5
+    # Size of c_t.
+    context: PositiveInt = 256
+    # "LSTM" is CPC_audio's.
+    recurrence: Literal["GRU", "LSTM"] = "GRU"
+    # Layers of the recurrence.
+    levels: PositiveInt = 1
+    # The other networks are given z_t beside c_t; the paper's are given c_t alone.
+    latents: bool = False
+    # As CPC_audio. Speech is so soft (0.01 to 0.1 of full scale) that the norm sees little but this
+    # bias, and a short training does better without it.
+    first_bias: bool = True
 
     @property
     def features(self) -> int:
-        """Size of a step as the other networks hear it."""
+        """Size of a step as the other networks are given it."""
         return self.context + (self.channels[-1] if self.latents else 0)
 
 

@@ -7,38 +7,53 @@ how well the voice tells it is learnt apart, and measured.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated, Self
 
 import torch
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.functional import melscale_fbanks
 
 from s2v_core.networks.cpc import CPC
 from s2v_core.rates import HOP, SAMPLE_RATE, STEPS_PER_SECOND
+from s2v_core.settings import Dropout, Settings, Sizes
 
 FFT, WINDOW = 512, 400  # samples; a step's 25 ms lie around the middle of its 10
 LOWEST, HIGHEST = 60.0, 7600.0  # Hz
 FAINTEST = 1e-5  # power, about that of the noise of a quiet room
 
 
-@dataclass(frozen=True)
-class MotionConfig:
+class MotionConfig(Settings):
     """Sizes of the network; ``dilations`` are those of its convolutions over frames, three wide each."""
 
-    latents: int  # size of CPC's z_t
-    mels: int = 40  # bands of the spectrum that it hears beside z_t
-    motion: int = 11  # the first numbers of face_motion: all but the lids, which nobody hears
-    fps: int = 25
-    before: int = 4  # frames heard before a frame's own
-    after: int = 2  # and after it
-    step: int = 128
-    width: int = 192
-    dilations: tuple[int, ...] = (1, 2)
-    dropout: float = 0.2
-    members: int = 1  # networks that learn apart and are asked together
-    shut: float = 0.5  # lips as likely shut as this are told shut ...
-    stretch: float = 1.0  # ... and others so many times as far apart
+    # Size of CPC's z_t, and bands of the spectrum beside it.
+    latents: PositiveInt
+    mels: PositiveInt = 40
+    # The first numbers of face_motion: all but the lids, which speech does not move.
+    motion: PositiveInt = 11
+    fps: PositiveInt = 25
+    # Frames of speech before and after a frame's own.
+    before: NonNegativeInt = 4
+    after: NonNegativeInt = 2
+    step: PositiveInt = 128
+    width: PositiveInt = 192
+    dilations: Sizes = (1, 2)
+    dropout: Dropout = 0.2
+    # Networks trained apart, whose mean is predicted.
+    members: PositiveInt = 1
+    # Probability of closed lips from which on they are predicted closed ...
+    shut: Annotated[float, Field(gt=0, le=1)] = 0.5
+    # ... and the factor by which all others are apart.
+    stretch: PositiveFloat = 1.0
+
+    @model_validator(mode="after")
+    def _spanned(self) -> Self:
+        if 2 * sum(self.dilations) != self.before + self.after:
+            raise ValueError(
+                f"dilations {self.dilations} do not span {self.before} + {self.after} frames"
+            )
+        return self
 
     @property
     def features(self) -> int:
@@ -85,10 +100,6 @@ class MotionStudent(nn.Module):
 
     def __init__(self, config: MotionConfig) -> None:
         super().__init__()
-        if 2 * sum(config.dilations) != config.before + config.after:
-            raise ValueError(
-                f"dilations {config.dilations} do not span {config.before} + {config.after} frames"
-            )
         self.config = config
         self.members = nn.ModuleList(Member(config) for _ in range(config.members))
         self.register_buffer("scale", torch.ones(config.motion))

@@ -6,15 +6,17 @@ the place of the still's code, and no map of a picture reaches the decoder.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2v_core.networks.decoder import FrameDecoder
 from s2v_core.rates import SAMPLE_RATE
+from s2v_core.settings import Settings, Sizes
 
 CONVOLUTIONS = (
     (80, 16, 32),
@@ -26,21 +28,27 @@ CONVOLUTIONS = (
 WINDOW = SAMPLE_RATE // 5  # 0.2 s of speech for every frame
 
 
-@dataclass(frozen=True)
-class SDFAConfig:
+class SDFAConfig(Settings):
     """Sizes of the generator; the defaults are the published ones at 16 kHz."""
 
-    height: int = 128
-    width: int = 96
-    fps: int = 25
-    face: int = 0  # size of the face feature that replaces the still (S2F+SDFA); 0: a still
-    code: int = 128  # size of the identity code
-    audio: int = 16  # channels of the first audio convolution; each next one has twice as many
-    speech: int = 256  # size of the speech feature and of the GRU
-    noise: int = 10
-    pose: int = 0  # 2: the decoder knows how the head is turned (head_pose); 0 is the published
-    noise_std: float = 0.6**0.5  # in training; the authors' inference uses 0.33
-    channels: tuple[int, ...] = (1024, 512, 256, 128, 64)  # 4x3 to 64x48
+    height: PositiveInt = 128
+    width: PositiveInt = 96
+    fps: PositiveInt = 25
+    # Size of the face feature that replaces the still (S2F+SDFA); 0: a still.
+    face: NonNegativeInt = 0
+    # Size of the identity code.
+    code: PositiveInt = 128
+    # Channels of the first audio convolution; each next one has twice as many.
+    audio: PositiveInt = 16
+    # Size of the speech feature and of the GRU.
+    speech: PositiveInt = 256
+    noise: PositiveInt = 10
+    # 2: the decoder is given how the head is turned (head_pose); 0 is the published.
+    pose: Annotated[int, Field(ge=0, le=2)] = 0
+    # In training; the authors' inference uses 0.33.
+    noise_std: NonNegativeFloat = 0.6**0.5
+    # 4x3 to 64x48.
+    channels: Sizes = (1024, 512, 256, 128, 64)
 
 
 class StillEncoder(nn.Module):

@@ -6,14 +6,14 @@ paper's: its S_id knows no voice but those of the training clips, and a stranger
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import torch
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.functional import melscale_fbanks
 
 from s2v_core.rates import SAMPLE_RATE
+from s2v_core.settings import Settings
 
 FFT, HOP = 400, 160  # samples
 QUIETEST = 10 ** (-30 / 20)  # root mean square to which softer speech is raised
@@ -21,16 +21,17 @@ PIECE = 160  # steps of 10 ms that the network hears at a time
 MOST = 5  # pieces; more of a voice tells little more
 
 
-@dataclass(frozen=True)
-class SpeakerConfig:
+class SpeakerConfig(Settings):
     """Sizes of the network; the defaults are the published ones."""
 
-    mels: int = 40
-    hidden: int = 256
-    levels: int = 3
-    embedding: int = 256
-    memory: int = 0  # voices remembered from training
-    focus: float = 0.005  # temperature of looking one up
+    mels: PositiveInt = 40
+    hidden: PositiveInt = 256
+    levels: PositiveInt = 3
+    embedding: PositiveInt = 256
+    # Speakers' embeddings stored from training, one a clip.
+    memory: NonNegativeInt = 0
+    # Temperature at which one is retrieved.
+    focus: PositiveFloat = 0.005
 
 
 class SpeakerEncoder(nn.Module):
@@ -73,7 +74,7 @@ class SpeakerEncoder(nn.Module):
     def store(self, voices: Tensor) -> None:
         """Keep the ``voices (M, embedding)`` of the training clips."""
         self.voices = voices
-        self.config = replace(self.config, memory=len(voices))
+        self.config = self.config.model_copy(update={"memory": len(voices)})
 
     def near(self, voice: Tensor) -> Tensor:
         """Return how near each remembered voice is to ``voice (B, embedding)``: (B, M), for a softmax."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from s2v_core.rates import SAMPLE_RATE
+from s2v_core.settings import Settings
 
 FFT, WINDOW, HOP = 512, 400, 160  # 25 ms Hann windows every 10 ms
 POWER = 0.3
@@ -15,13 +15,12 @@ POWER = 0.3
 LAYERS = ((1, False), (1, False), (2, True), (2, True), (2, True), (4, True), (8, False))
 
 
-@dataclass(frozen=True)
-class Speech2FaceConfig:
+class Speech2FaceConfig(Settings):
     """Sizes of the voice encoder; the defaults are the published ones."""
 
-    seconds: float = 6.0
-    width: int = 64
-    feature: int = 4096
+    seconds: PositiveFloat = 6.0
+    width: PositiveInt = 64
+    feature: PositiveInt = 4096
 
 
 class Speech2Face(nn.Module):

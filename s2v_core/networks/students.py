@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,6 +15,7 @@ from s2v_core.networks.cpc import summarise_pieces
 from s2v_core.networks.speaker_encoder import SpeakerEncoder
 from s2v_core.networks.voice_encoder import LONGEST, VoiceEncoder
 from s2v_core.rates import HOP
+from s2v_core.settings import Settings
 
 # Turns pieces of speech (B, n) into pieces of CPC's context (B, L, D), L > 0.
 ToContext = Callable[[Iterable[Tensor]], Iterable[Tensor]]
@@ -30,22 +31,24 @@ class Voice(NamedTuple):
     speaker: Tensor | None
 
 
-@dataclass(frozen=True)
-class StudentsConfig:
+class StudentsConfig(Settings):
     """Sizes of the students; ``mu`` and ``nu`` are the teachers' (2,048 and 4,096 as published)."""
 
-    omega: int = 256
-    hidden: int = 1024
-    mu: int = 2048
-    nu: int = 4096
-    summary: str = "last"  # omega = c_T (Fig. 2a), or "stats", see cpc.summarise, or "voice"
-    voice: int = 32  # width of the spectrogram network that "voice" learns omega with
-    memory: int = 0  # clips remembered from training; 0, the paper's, composes mu and nu as heard
-    focus_mu: float = 0.1  # temperature of looking up a remembered emotion
-    focus_nu: float = 0.03  # and a remembered face
-    decide: float = (
-        1.0  # recollecting multiplies both: below 1, a voice in doubt decides for one face
-    )
+    omega: PositiveInt = 256
+    hidden: PositiveInt = 1024
+    mu: PositiveInt = 2048
+    nu: PositiveInt = 4096
+    # omega is c_T (Fig. 2a), or "stats", see cpc.summarise, or learnt from the spectrogram: "voice".
+    summary: Literal["last", "stats", "voice"] = "last"
+    # Width of the spectrogram's network, where that is the summary.
+    voice: PositiveInt = 32
+    # Clips stored from training; without any, the paper's, mu and nu are composed as they are.
+    memory: NonNegativeInt = 0
+    # Temperatures at which a stored emotion and a stored face are retrieved.
+    focus_mu: PositiveFloat = 0.1
+    focus_nu: PositiveFloat = 0.03
+    # Retrieving multiplies both: below 1, a voice in doubt decides for one face.
+    decide: PositiveFloat = 1.0
 
     @property
     def source(self) -> str:
@@ -104,7 +107,7 @@ class Students(nn.Module):
         Their mu* (M, D_mu) and nu* (M, D_nu), and how the heads were turned (M, 2), see head_pose.
         """
         self.emotions, self.faces, self.poses = unit(emotions), unit(faces), poses
-        self.config = replace(self.config, memory=len(faces))
+        self.config = self.config.model_copy(update={"memory": len(faces)})
 
     def emotion_logits(self, mu: Tensor) -> Tensor:
         """Return how near each remembered emotion is to ``mu (B, D_mu)``: (B, M), for a softmax."""

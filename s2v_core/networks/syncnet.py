@@ -7,32 +7,32 @@ are; a smaller network of the same form is trained on this project's own corpora
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import Field, PositiveInt
 from python_speech_features import mfcc
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s2v_core.errors import CheckpointError
 from s2v_core.rates import FPS, SAMPLE_RATE
+from s2v_core.settings import Settings, Sizes
 
 FRAMES, STEPS = 5, 20  # of one window: 0.2 s of video, and of speech at 100 Hz
 SHIFT = 15  # frames, the largest offset looked for
 BORDER = 110 / 127.5 - 1  # the authors' grey around a face
 
 
-@dataclass(frozen=True)
-class SyncNetConfig:
+class SyncNetConfig(Settings):
     """Sizes; the defaults are syncnet_v2's."""
 
-    size: int = 224
-    lips: tuple[int, ...] = (96, 256, 256, 256, 256, 512)
-    voice: tuple[int, ...] = (64, 192, 384, 256, 256, 512)
-    feature: int = 1024
+    size: PositiveInt = 224
+    lips: Annotated[Sizes, Field(min_length=6, max_length=6)] = (96, 256, 256, 256, 256, 512)
+    voice: Annotated[Sizes, Field(min_length=6, max_length=6)] = (64, 192, 384, 256, 256, 512)
+    feature: PositiveInt = 1024
 
 
 class SyncScore(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -95,9 +94,9 @@ def test_students_of_the_context_hear_all_of_it(form, omega, speech):
     """The paper's own form: omega is c_T, so the face is known only when all has been heard."""
     torch.manual_seed(0)
     cpc = CPC(CPCConfig(channels=(4,) * 5, context=6)).eval()
-    students = Students(StudentsConfig(omega, 8, mu=5, nu=7, summary=form)).eval()
+    students = Students(StudentsConfig(omega=omega, hidden=8, mu=5, nu=7, summary=form)).eval()
     composer = Composer(
-        replace(ComposerConfig(), context=6, mu=5, nu=7, channels=(4,) * 5, identity=(3,) * 5)
+        ComposerConfig(context=6, mu=5, nu=7, channels=(4,) * 5, identity=(3,) * 5)
     ).eval()
     method = Composing({"cpc": cpc, "students": students, "composer": composer})
     mu, *joined = method.retrieve(speech.split(3_000, dim=1))

@@ -109,7 +109,9 @@ def resumed(tmp_path: Path) -> Callable[..., tuple]:
         torch.manual_seed(0)
         with pytest.raises(KilledError):
             start(make, "killed", killed_at)
-        torch.manual_seed(1234)  # another process, with other weights and dice before it resumes
+        torch.manual_seed(
+            1234
+        )  # another process, with another rng and other weights before it resumes
         return straight, start(make, "killed")
 
     return both

@@ -6,7 +6,7 @@ import torch
 from training import bench
 
 
-def test_a_row_tells_speeds_that_fit_each_other():
+def test_the_speeds_of_a_row_are_consistent():
     _, _, row = bench.rows(["stage1"], ["avatars"], batch=2)
     stage, size, batch, clips, frames, gflops, share = row.split()
     assert (stage, size, batch) == ("stage1", "avatars", "2")

@@ -107,7 +107,7 @@ def test_a_take_that_was_coded_again_is_a_copy(sick, records):
 
 
 @pytest.mark.corpus
-def test_a_clip_of_another_actor_is_known_by_its_face(sick, records):
+def test_a_clip_of_another_actor_is_found_by_its_face(sick, records):
     assert records[OTHER]["margin"] < 0
     assert records[OTHER]["resembles"] == "2003"
     assert min(records[name]["margin"] for name in sick[1]) > 0
@@ -119,7 +119,7 @@ def test_the_command_names_the_worst_and_writes_a_line_a_clip(
 ):
     table = tmp_path / "table.csv"
     torch.manual_seed(0)
-    config = SyncNetConfig(64, (2, 3, 4, 4, 4, 5), (2, 3, 4, 4, 4, 5), 6)
+    config = SyncNetConfig(size=64, lips=(2, 3, 4, 4, 4, 5), voice=(2, 3, 4, 4, 4, 5), feature=6)
     checkpoint.save_network(tmp_path / "syncnet", SyncNet(config), config)
     arguments = ["--data", sick[0], "--out", table, "--syncnet", tmp_path / "syncnet"]
     monkeypatch.setattr("sys.argv", ["check", *map(str, arguments)])
@@ -133,8 +133,8 @@ def test_the_command_names_the_worst_and_writes_a_line_a_clip(
         "same sound as another clip": COPY,
         "looks like another actor": OTHER,
     }.items():
-        told = printed[printed.index(f"clips: {fault}\n") :].splitlines()[1:]
-        named = [line for line in told if line.startswith("    ")][:5]
+        lines = printed[printed.index(f"clips: {fault}\n") :].splitlines()[1:]
+        named = [line for line in lines if line.startswith("    ")][:5]
         assert any(name in line for line in named), fault
     with table.open(newline="") as file:
         rows = {row["name"]: row for row in csv.DictReader(file)}
@@ -146,18 +146,18 @@ def test_the_command_names_the_worst_and_writes_a_line_a_clip(
 
 
 @pytest.mark.corpus
-def test_planted_offsets_are_told_with_their_sign(sick, monkeypatch):
+def test_planted_offsets_are_found_with_their_sign(sick, monkeypatch):
     """By the SyncNet that ships with the model."""
     folder = TOP / "checkpoints" / "avatars" / "syncnet"
     clips, good = Clips.read(sick[0]), sick[1]
     chosen = Clips(clips.root, tuple(row for row in clips.rows if row.name in good))
-    heard = Clips.speech
-    monkeypatch.setattr(Clips, "speech", lambda self, index: heard(self, index).roll(6 * 640))
+    original = Clips.speech
+    monkeypatch.setattr(Clips, "speech", lambda self, index: original(self, index).roll(6 * 640))
     offsets = [record["offset"] for record in examine(chosen, folder, workers=0)]
     assert abs(np.median(offsets) - 6) <= 1
 
 
-def test_a_folder_that_was_not_prepared_is_told(monkeypatch, capsys, tmp_path):
+def test_a_folder_that_was_not_prepared_is_an_error_in_one_line(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("sys.argv", ["check", "--data", str(tmp_path)])
     assert main() == 2
     assert capsys.readouterr().err.startswith("check: ")
@@ -165,10 +165,10 @@ def test_a_folder_that_was_not_prepared_is_told(monkeypatch, capsys, tmp_path):
 
 def test_loudness_in_closed_form(tone):
     """A sine of amplitude a: 20 log a - 3.01 dB; above 0.98 of its peak for 12.75 % of the time."""
-    told = loudness(torch.from_numpy(tone(1.0, hz=1007.3, peak=0.25)).float())
-    assert told["peak"] == pytest.approx(20 * np.log10(0.25), abs=0.01)
-    assert told["level"] == pytest.approx(20 * np.log10(0.25) - 3.0103, abs=0.01)
-    assert told["clipped"] == pytest.approx(1 - 2 * np.arcsin(0.98) / np.pi, abs=0.003)
+    found = loudness(torch.from_numpy(tone(1.0, hz=1007.3, peak=0.25)).float())
+    assert found["peak"] == pytest.approx(20 * np.log10(0.25), abs=0.01)
+    assert found["level"] == pytest.approx(20 * np.log10(0.25) - 3.0103, abs=0.01)
+    assert found["clipped"] == pytest.approx(1 - 2 * np.arcsin(0.98) / np.pi, abs=0.003)
 
 
 def test_movement_in_closed_form():
@@ -179,12 +179,12 @@ def test_movement_in_closed_form():
     assert movement(from_uint8(frames[::2])) == pytest.approx(0, abs=1e-3)
 
 
-def test_complaints_name_the_worst_first_and_leave_the_rest_in_peace():
-    looks = next(c for c in COMPLAINTS if c.column == "margin")
+def test_complaints_name_the_worst_first_and_no_others():
+    margin = next(c for c in COMPLAINTS if c.column == "margin")
     records = [
         {"name": n, "margin": m} for n, m in (("twin", 0.003), ("own", 0.09), ("wrong", -0.2))
     ]
-    assert [r["name"] for r in complaints(records, looks)] == ["wrong", "twin"]
+    assert [r["name"] for r in complaints(records, margin)] == ["wrong", "twin"]
     offset = next(c for c in COMPLAINTS if c.column == "offset")
     assert complaints([*records, {"name": "late", "offset": -5}, {"offset": 3}], offset) == [
         {"name": "late", "offset": -5}

@@ -35,7 +35,7 @@ def test_losses_below_zero_are_not_put_on_a_logarithmic_scale(tmp_path):
     assert curves.draw(tmp_path).axes[0].get_yscale() == "linear"
 
 
-def test_an_empty_run_is_told_in_words(tmp_path, monkeypatch, capsys):
+def test_an_empty_run_is_an_error_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["curves", str(tmp_path), "--out", str(tmp_path / "c.png")])
     assert curves.main() == 2 and "no trainer left" in capsys.readouterr().err
     with pytest.raises(UserError):

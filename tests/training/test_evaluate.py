@@ -1,4 +1,4 @@
-"""The comparison: who is compared with whom, means, intervals, and a run that goes on."""
+"""The comparison: which clips are compared, means, intervals, and a run that resumes."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_the_worst_clips_are_those_least_like_the_real_ones() -> None:
     assert worst(clips, pd.DataFrame(records), 2) == [1, 2]
 
 
-def test_a_mismatched_still_is_of_another_actor_and_goes_round_the_table() -> None:
+def test_a_mismatched_still_is_of_the_next_other_actor_or_else_the_first() -> None:
     clips = table_of("1_A_NEU", "1_A_SAD", "2_A_NEU", "3_A_NEU")
     assert [mismatched(clips, i) for i in range(4)] == [2, 2, 3, 0]
 
@@ -151,10 +151,10 @@ def test_the_classifiers_scores_count_what_is_right(offset, in_step) -> None:
     frames = torch.linspace(-1, 1, 12)[:, None, None, None].expand(-1, 3, 8, 6)
     speech = torch.zeros(12 * 640)
 
-    def verdict(name: str, made: torch.Tensor = frames) -> dict:
+    def scored(name: str, made: torch.Tensor = frames) -> dict:
         return scorers.scores(made, frames, speech, clip_row(name), [0, 11, 99])
 
-    right = verdict("2009_A_SAD")
+    right = scored("2009_A_SAD")
     assert right == {
         "av_confidence": 3.5,
         "av_offset_within_1": in_step,
@@ -164,10 +164,10 @@ def test_the_classifiers_scores_count_what_is_right(offset, in_step) -> None:
         "opening_correlation": pytest.approx(1),
         "closure": pytest.approx(0, abs=1e-5),  # -1 and 1 at the two closures in the clip
     }
-    wrong = verdict("2003_A_HAP", -frames)
+    wrong = scored("2003_A_HAP", -frames)
     assert (wrong["identity_accuracy"], wrong["emotion_accuracy"]) == (0, 0)
     assert wrong["opening_correlation"] == pytest.approx(-1)
-    unknown = verdict("2099_A_HAP", frames[:1].expand(12, -1, -1, -1))
+    unknown = scored("2099_A_HAP", frames[:1].expand(12, -1, -1, -1))
     assert (unknown["identity_accuracy"], unknown["sex_accuracy"]) == (None, 1)
     assert unknown["opening_correlation"] == 0
 
@@ -250,7 +250,7 @@ def test_the_controls_score_as_they_must(small) -> None:
     assert of["speech2video"]["fps"] > 0
 
 
-def test_an_interrupted_run_goes_on_and_ends_as_an_unbroken_one(
+def test_an_interrupted_run_resumes_and_ends_as_an_uninterrupted_one(
     small, tmp_path, monkeypatch
 ) -> None:
     """A clip of which some lines are missing is measured again; one that is whole is not."""

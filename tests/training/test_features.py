@@ -39,34 +39,34 @@ def everything(prepared_corpus, run) -> Clips:
     return clips
 
 
-def test_training_clips_are_heard_in_copies_and_others_once(everything, run):
-    for row, seen in zip(everything.rows, load_features(run, everything), strict=True):
-        copies = {key for key in seen if key.startswith("context.")}
+def test_training_clips_have_augmented_copies_and_others_none(everything, run):
+    for row, features in zip(everything.rows, load_features(run, everything), strict=True):
+        copies = {key for key in features if key.startswith("context.")}
         assert len(copies) == (3 if row.split == "train" else 1)
-        assert all(seen[key].shape == (4 * row.frames, 3) for key in copies)
+        assert all(features[key].shape == (4 * row.frames, 3) for key in copies)
 
 
 def test_copies_are_augmented_and_the_first_is_clean(everything, run):
-    seen = load_features(run, everything)[0]
-    assert not torch.allclose(seen["context.0"], seen["context.1"], atol=1e-2)
+    features = load_features(run, everything)[0]
+    assert not torch.allclose(features["context.0"], features["context.1"], atol=1e-2)
     with torch.inference_mode():
         clean = FrozenNetworks.read(run).encode(everything.speech(0))
-    torch.testing.assert_close(seen["context.0"], clean, atol=2e-3, rtol=2e-3)
+    torch.testing.assert_close(features["context.0"], clean, atol=2e-3, rtol=2e-3)
 
 
-def test_what_the_teachers_see_is_of_the_clips_own_frames(everything, run):
+def test_the_teachers_features_are_of_the_clips_own_frames(everything, run):
     frozen, place = FrozenNetworks.read(run), 2
-    seen = load_features(run, everything)[place]
+    features = load_features(run, everything)[place]
     frames = everything.frames(place)
-    assert seen["emotion"].shape == (16, NETWORKS["teacher_emotion"][1].feature)
+    assert features["emotion"].shape == (16, NETWORKS["teacher_emotion"][1].feature)
     with torch.inference_mode():
         identity = frozen.identity.feature(frames[:1])[0]
         third = frozen.emotion.feature(frames[4:5])[0]  # of every second frame
         smallest = frozen.identity.maps(frames[:1])[0][0]
-    torch.testing.assert_close(seen["identity"], identity, atol=2e-3, rtol=2e-3)
-    torch.testing.assert_close(seen["emotion"][2], third, atol=2e-3, rtol=2e-3)
-    torch.testing.assert_close(seen["map.0"], smallest, atol=2e-3, rtol=2e-3)
-    assert seen["map.4"].shape == (2, 32, 16)
+    torch.testing.assert_close(features["identity"], identity, atol=2e-3, rtol=2e-3)
+    torch.testing.assert_close(features["emotion"][2], third, atol=2e-3, rtol=2e-3)
+    torch.testing.assert_close(features["map.0"], smallest, atol=2e-3, rtol=2e-3)
+    assert features["map.4"].shape == (2, 32, 16)
 
 
 def test_a_second_run_leaves_what_is_there(everything, run):

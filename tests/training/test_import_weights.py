@@ -52,7 +52,7 @@ def tiny(monkeypatch) -> None:
 
 
 def test_vgg_face_has_the_published_names_and_shapes():
-    """Those of the fact sheet (4.2, 4.4), written out."""
+    """The published layers' names and shapes, written out."""
     published_shapes = {}
     c_in = 3
     for block, (layers, c_out) in enumerate(((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)), 1):
@@ -130,7 +130,7 @@ def published_forward(file: dict, audio: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(("recurrence", "levels"), [("LSTM", 2), ("GRU", 1)])
-def test_cpc_audio_hears_what_its_authors_hears(tmp_path, recurrence, levels):
+def test_cpc_audio_encodes_as_its_authors_does(tmp_path, recurrence, levels):
     file = cpc_file(recurrence, levels)
     torch.save(file, tmp_path / "checkpoint.pt")
     folder = convert("cpc_audio", tmp_path / "checkpoint.pt", tmp_path / "run")
@@ -142,7 +142,7 @@ def test_cpc_audio_hears_what_its_authors_hears(tmp_path, recurrence, levels):
         torch.testing.assert_close(cpc.features(audio), expected, atol=5e-3, rtol=0)
 
 
-def test_resemblyzers_voice_is_told_as_its_authors_tell_it(tmp_path):
+def test_resemblyzer_embeds_a_voice_as_its_authors_does(tmp_path):
     """Three LSTMs, the last state, a linear layer, what is positive of it, at length 1."""
     lstm, linear = nn.LSTM(40, 256, 3, batch_first=True), nn.Linear(256, 256)
     state = {f"lstm.{k}": v for k, v in lstm.state_dict().items()}
@@ -151,7 +151,7 @@ def test_resemblyzers_voice_is_told_as_its_authors_tell_it(tmp_path):
     torch.save({"step": 1, "model_state": state, "optimizer_state": {}}, tmp_path / "pretrained.pt")
     folder = convert("resemblyzer", tmp_path / "pretrained.pt", tmp_path / "run")
     speaker = checkpoint.load_network(folder, SpeakerEncoder, SpeakerConfig)
-    assert speaker.config == SpeakerConfig()  # it remembers nobody
+    assert speaker.config == SpeakerConfig()  # no voices are stored
     audio = random(2, 16_000)
     with torch.inference_mode():
         _, (hidden, _) = lstm(speaker.spectrum(audio))
@@ -178,7 +178,7 @@ def small(*shape: int) -> Tensor:
 
 @pytest.fixture(scope="module")
 def crema() -> dict:
-    """A file with the keys and shapes of the published CREMA-D model (fact sheet 1.2 to 1.6)."""
+    """A file with the keys and shapes of the published CREMA-D model (docs/choices.md, "SDFA")."""
     torch.manual_seed(0)
     encoder, still, generator = {}, {}, {}
     ends = [1, 16, 32, 64, 128, 256]
@@ -265,7 +265,7 @@ def published_sdfa(file: dict, windows: Tensor, picture: Tensor, draw: Tensor) -
 
 
 def test_the_published_sdfa_draws_what_its_authors_draws(crema, tmp_path):
-    """crema.dat's own sizes: 55,286,340 floats, as its file's length tells (fact sheet 1.6)."""
+    """crema.dat's own sizes: 55,286,340 floats, as its file's length shows."""
     tensors = [t for part in ("encoder", "encoder_id", "generator") for t in crema[part].values()]
     assert sum(t.numel() for t in tensors if t.is_floating_point()) == 55_286_340
     torch.save(crema, tmp_path / "crema.dat")
@@ -282,7 +282,7 @@ def test_the_published_sdfa_draws_what_its_authors_draws(crema, tmp_path):
     torch.testing.assert_close(frames[0], expected, atol=0.02, rtol=0)  # kept as fp16
 
 
-def test_a_model_that_hears_another_rate_is_refused(crema, tmp_path):
+def test_a_model_of_another_sample_rate_is_refused(crema, tmp_path):
     torch.save(crema | {"audio_rate": 40000}, tmp_path / "grid.dat")
     with pytest.raises(UserError, match="40000 Hz"):
         convert("sdfa", tmp_path / "grid.dat", tmp_path / "run")

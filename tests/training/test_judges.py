@@ -1,4 +1,4 @@
-"""What there is to judge in a corpus."""
+"""What there is to classify in a corpus."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from s2v_core.vocabulary import EMOTION_CODES
 from training.judges import kinds, labels
 
 
-def test_a_corpus_of_one_emotion_gets_no_judge_of_emotion(clips):
+def test_a_corpus_of_one_emotion_gets_no_emotion_classifier(clips):
     one = clips.rows[0]
     neutral = replace(clips, rows=tuple(replace(row, emotion="NEU") for row in clips.rows))
     assert kinds(neutral) == {"identity": len(clips.actors)}

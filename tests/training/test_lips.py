@@ -1,4 +1,4 @@
-"""The judge of lips: what it learns from, and how its word is checked."""
+"""The network of lips: what it is trained on, and how reliable it is."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_opening_is_the_distance_of_the_inner_lips():
 
 
 def test_the_opening_belongs_to_the_frame(trainer, clips, monkeypatch):
-    """The made-up frames tell their number and, in the corner, their clip."""
+    """The made-up frames hold their number and, in the corner, their clip."""
     monkeypatch.setattr("training.lips.varied", lambda frame, *args, **options: frame)
     frames, wanted = trainer.batch(0)
     for frame, gap in zip((frames + 1) * 127.5, wanted, strict=True):
@@ -51,15 +51,15 @@ def test_every_parameter_learns(trainer, changed):
     assert {name.split(".")[0] for name in names} == {"stem", "blocks", "classifier"}
 
 
-def test_a_judge_that_is_right_is_called_reliable(clips):
-    class Knows(torch.nn.Module):
+def test_exact_predictions_are_reliable(clips):
+    class Exact(torch.nn.Module):
         off = 0.0
 
         def forward(self, frames: torch.Tensor) -> torch.Tensor:
             clip = int(((frames[0, 0, 0, 0] + 1) * 127.5).round()) - 200
             return opening(clips.points(clip))[:, None] + self.off
 
-    judge = Knows()
-    assert reliability(judge, clips) == pytest.approx({"pixels": 0, "correlation": 1}, abs=1e-5)
-    judge.off = 2.0
-    assert reliability(judge, clips) == pytest.approx({"pixels": 2, "correlation": 1}, abs=1e-5)
+    network = Exact()
+    assert reliability(network, clips) == pytest.approx({"pixels": 0, "correlation": 1}, abs=1e-5)
+    network.off = 2.0
+    assert reliability(network, clips) == pytest.approx({"pixels": 2, "correlation": 1}, abs=1e-5)

@@ -20,7 +20,7 @@ RNG = np.random.default_rng
 
 
 class Spotted:
-    """Finds, as every point, the brightest spot of a picture, as shares of its size; nothing in a dark one."""
+    """Finds every point at the brightest spot of a picture, as shares of its size; none in a dark one."""
 
     def __init__(self) -> None:
         self.clips = 0
@@ -61,8 +61,8 @@ def test_a_frame_without_a_face_has_the_points_of_the_one_before():
     points = mesh.filled(mesh.find(spots([None, (50, 60), None, (20, 30), None]), Spotted()))
     assert np.array_equal(points[0], points[1]) and np.array_equal(points[2], points[1])
     assert np.array_equal(points[4], points[3]) and not np.array_equal(points[3], points[1])
-    nobody = mesh.filled(mesh.find(spots([None, None]), Spotted()))
-    assert np.isnan(nobody).all()
+    missing = mesh.filled(mesh.find(spots([None, None]), Spotted()))
+    assert np.isnan(missing).all()
 
 
 def test_the_places_are_lips_and_lids():
@@ -72,7 +72,7 @@ def test_the_places_are_lips_and_lids():
 
 @pytest.fixture
 def data(tmp_path, store) -> Path:
-    """Two clips of a shard, whose lids nobody knows."""
+    """Two clips of a shard, whose lids are unknown."""
     clips = []
     for name, places in (("a1", [(40, 90), (41, 91)]), ("a2", [(20, 30), None, (22, 30)])):
         n = len(places)

@@ -1,4 +1,4 @@
-"""S_mot's trainer: what it learns from, and how well what it tells is measured."""
+"""S_mot's trainer: what it is trained on, and how its reliability is measured."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_copy_is_heard_as_long_as_its_motion_lasts(trainer):
     for copies in trainer.copies:
         assert len(copies) == SETTINGS.copies
         for copy in copies:
-            frames = len(copy.heard) // model.hop - model.before - model.after
+            frames = len(copy.steps) // model.hop - model.before - model.after
             assert frames == len(copy.motion)
 
 
@@ -75,12 +75,12 @@ def test_the_scale_is_that_of_the_corpus(trainer, clips):
     torch.testing.assert_close(trainer.network.scale, everything.std(0))
 
 
-def test_a_step_changes_every_weight_and_what_it_hears_nothing(trainer, changed):
+def test_a_step_changes_every_weight_and_not_its_input(trainer, changed):
     batch = trainer.batch(0)
-    heard = batch[0].clone()
+    before = batch[0].clone()
     names = changed(trainer.network, lambda: trainer.step(batch, 0))
     assert set(names) == {name for name, _ in trainer.network.named_parameters()}
-    assert torch.equal(batch[0], heard)
+    assert torch.equal(batch[0], before)
 
 
 def test_clips_shorter_than_a_passage_are_left_out(clips, cpc):
@@ -92,10 +92,10 @@ def test_clips_shorter_than_a_passage_are_left_out(clips, cpc):
         MotionTrainer(variant(settings, frames=99), clips, cpc, Accelerator(cpu=True))
 
 
-def test_what_is_told_exactly_is_reliable(clips, cpc, monkeypatch):
+def test_exact_motion_is_reliable(clips, cpc, monkeypatch):
     network = MotionStudent(SETTINGS.model).eval()
-    shown = iter([clips.motion(i, SPOKEN) for i in range(len(clips))])
-    monkeypatch.setattr(network, "tell", lambda heard: 2 * next(shown)[None] + 1)
+    exact = iter([clips.motion(i, SPOKEN) for i in range(len(clips))])
+    monkeypatch.setattr(network, "predict", lambda steps: 2 * next(exact)[None] + 1)
     found = reliability(network, clips, cpc)
     assert found.keys() == {"opening", "mouth", "turn", "nod"}
     assert list(found.values()) == pytest.approx(np.ones(4), abs=1e-4)

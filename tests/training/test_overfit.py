@@ -55,8 +55,8 @@ def test_a_clip_is_trained_on_and_shown_beside_what_was_made_of_it(clip, network
     assert losses[-1] < 0.8 * losses[0]
     mean = real.mean(0, keepdim=True).expand_as(real)
     assert metrics.psnr(real, fake) > metrics.psnr(real, mean) + 3  # it moves as the clip does
-    told = [line["psnr"] for line in lines if "psnr" in line]
-    assert told[-1] == pytest.approx(metrics.psnr(real, fake))
+    logged = [line["psnr"] for line in lines if "psnr" in line]
+    assert logged[-1] == pytest.approx(metrics.psnr(real, fake))
     overfit.show(clip, fake, tmp_path)
     info = video.probe(tmp_path / "clip.mp4")
     assert (info.n_frames, info.width, info.height) == (12, 3 * 2 * 32, 3 * 64)

@@ -315,7 +315,7 @@ def command(monkeypatch, capsys):
     return run
 
 
-def test_the_command_tells_what_it_kept(exact_clip, command):
+def test_the_command_prints_what_it_kept(exact_clip, command):
     root = exact_clip(30)
     status, printed, _ = command(root, root / "out")
     assert status == 0
@@ -323,7 +323,7 @@ def test_the_command_tells_what_it_kept(exact_clip, command):
     assert "1 clips of 1 actors" in printed
 
 
-def test_a_disk_that_fills_up_is_told_and_nothing_half_written_stays(exact_clip, command):
+def test_a_full_disk_is_an_error_and_nothing_half_written_stays(exact_clip, command):
     """A limit on the size of files, of 200 kB, fails the write as a full disk does, and as late."""
     root = exact_clip(30)
     none, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -349,7 +349,7 @@ def test_a_corpus_of_which_nothing_can_be_used_says_why(exact_clip, command):
     assert "1 clips: no audio file" in printed
 
 
-def test_an_empty_folder_is_told_in_one_line(tmp_path, command):
+def test_an_empty_folder_is_an_error_in_one_line(tmp_path, command):
     status, _, said = command(tmp_path, tmp_path / "out")
     assert status == 2
     assert said.startswith("prepare: ")

@@ -1,4 +1,4 @@
-"""The shipped model's mouth at rest, as its judge of lips sees it."""
+"""The shipped model's mouth at rest, as its network of lips measures it."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def sdfa(request, clips, voice) -> SDFATrainer:
 
 
 def clip_of(frames: torch.Tensor) -> list[int]:
-    """The place of the clip that frames (B, ..., 3, H, W) belong to; their first pixel tells."""
+    """The place of the clip that frames (B, ..., 3, H, W) belong to, by their first pixel."""
     return (((frames.flatten(1, -4)[:, 0, 0, 0, 0] + 1) * 127.5).round() - 200).int().tolist()
 
 
@@ -89,22 +89,22 @@ def test_without_a_still_the_voice_is_the_face(clips, voice):
 
 def test_what_is_generated_is_of_the_frames_asked_for(sdfa):
     batch = sdfa.batch(0)
-    fake, heard = sdfa._generate(batch)
+    fake, speech = sdfa._generate(batch)
     assert fake.shape == batch.real.shape
-    for start, windows, part in zip(batch.start, batch.windows, heard, strict=True):
+    for start, windows, part in zip(batch.start, batch.windows, speech, strict=True):
         assert torch.equal(part, windows[start : start + 10])
 
 
 def test_snippets_and_their_speech_go_together(sdfa):
     batch = sdfa.batch(0)
-    _, heard = sdfa._generate(batch)
-    snippets, middle = sdfa._snippets(batch.real), sdfa._middle(heard)
+    _, speech = sdfa._generate(batch)
+    snippets, middle = sdfa._snippets(batch.real), sdfa._middle(speech)
     assert snippets.shape == (4, 5, 3, 64, 32)
     numbers = ((snippets[:, 2, 0, -1, -1] + 1) * 127.5).round().int().tolist()
     clips_of = [clip for clip in clip_of(batch.real) for _ in range(2)]
-    for clip, number, speech in zip(clips_of, numbers, middle, strict=True):
+    for clip, number, window in zip(clips_of, numbers, middle, strict=True):
         expected = speech_windows(sdfa.speech[clip][None], number + 1, fps=25)[0, number]
-        assert torch.equal(speech, expected)
+        assert torch.equal(window, expected)
 
 
 def test_one_step_updates_every_network(sdfa, changed):
@@ -117,8 +117,8 @@ def test_one_step_updates_every_network(sdfa, changed):
 
 def test_the_discriminators_step_leaves_the_generator(sdfa, changed):
     batch = sdfa.batch(0)
-    fake, heard = sdfa._generate(batch)
-    learn = lambda: sdfa._discriminators(batch, fake.detach(), heard)  # noqa: E731
+    fake, speech = sdfa._generate(batch)
+    learn = lambda: sdfa._discriminators(batch, fake.detach(), speech)  # noqa: E731
     assert changed(sdfa.network, learn) == []
     assert all(p.grad is None for p in sdfa.network.parameters())
 
@@ -152,7 +152,7 @@ def test_cross_entropy_by_hand(score, target):
 
 
 def test_a_picture_shows_a_clip_above_what_is_made_of_it_and_leaves_the_run_alone(sdfa):
-    dice, weights = torch.get_rng_state(), sdfa.network.state_dict()
+    state, weights = torch.get_rng_state(), sdfa.network.state_dict()
     weights = {key: value.clone() for key, value in weights.items()}
     pictures = [np.asarray(sdfa.picture()) for _ in range(2)]
     assert np.array_equal(*pictures)
@@ -164,12 +164,12 @@ def test_a_picture_shows_a_clip_above_what_is_made_of_it_and_leaves_the_run_alon
     last = sdfa.clips.rows[0].frames - 1
     assert (pictures[0][63, 130::32, 0] == np.linspace(0, last, 10).round()).all()
     assert len(np.unique(pictures[0][64:, 130:])) > 1
-    assert torch.equal(torch.get_rng_state(), dice)
+    assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, weights[key]) for key, value in sdfa.network.state_dict().items())
 
 
-def test_a_killed_run_goes_on_bit_for_bit(clips, resumed):
-    """Its noise comes from torch's own dice, which a state must hold too."""
+def test_a_killed_run_resumes_bit_for_bit(clips, resumed):
+    """Its noise comes from torch's own rng, which a state must hold too."""
     straight, again = resumed(lambda accelerator: trainer(clips, accelerator=accelerator), 3)
     pairs = [(straight.network, again.network)]
     pairs += [(getattr(straight, d).network, getattr(again, d).network) for d in DISCRIMINATORS]

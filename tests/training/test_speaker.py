@@ -1,4 +1,4 @@
-"""A recogniser of speakers remembers the voices of the training clips, in their order."""
+"""A speaker encoder stores the voices of the training clips, in their order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training import speaker
 from training.engine.fit import start
 
 
-def test_it_remembers_every_training_clips_voice(prepared_corpus, clips, tmp_path, monkeypatch):
+def test_it_stores_every_training_clips_voice(prepared_corpus, clips, tmp_path, monkeypatch):
     torch.manual_seed(0)
     network = SpeakerEncoder(SpeakerConfig(mels=6, hidden=5, levels=1, embedding=4)).eval()
     folder = tmp_path / "start"

@@ -28,11 +28,11 @@ def test_speech_and_face_are_of_one_clip(trainer, monkeypatch):
     for step in range(5):
         audio, faces = trainer.batch(step)
         assert audio.shape == (3, 48_000)
-        for heard, face in zip(audio, faces, strict=True):
+        for cut, face in zip(audio, faces, strict=True):
             speech = trainer.speech[int((FACES - face).abs().sum(1).argmin())]
             length = len(speech)  # repeated from anywhere in it
-            torch.testing.assert_close(heard[:length].sort().values, speech.sort().values)
-            torch.testing.assert_close(heard[length:], heard[: 48_000 - length])
+            torch.testing.assert_close(cut[:length].sort().values, speech.sort().values)
+            torch.testing.assert_close(cut[length:], cut[: 48_000 - length])
 
 
 def test_a_batch_depends_on_the_step_alone(trainer):

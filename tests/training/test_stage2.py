@@ -247,7 +247,7 @@ def test_training_brings_the_frames_nearer(clips):
 
 
 def test_a_picture_shows_a_clip_above_what_is_made_of_it_and_leaves_the_run_alone(stage2):
-    dice, weights = torch.get_rng_state(), stage2.network.state_dict()
+    state, weights = torch.get_rng_state(), stage2.network.state_dict()
     weights = {key: value.clone() for key, value in weights.items()}
     pictures = [np.asarray(stage2.picture()) for _ in range(2)]
     assert np.array_equal(*pictures)
@@ -259,13 +259,13 @@ def test_a_picture_shows_a_clip_above_what_is_made_of_it_and_leaves_the_run_alon
     last = stage2.clips.rows[0].frames - 1
     assert (pictures[0][63, 130::32, 0] == np.linspace(0, last, 10).round()).all()
     assert len(np.unique(pictures[0][64:, 130:])) > 1
-    assert torch.equal(torch.get_rng_state(), dice)
+    assert torch.equal(torch.get_rng_state(), state)
     assert all(
         torch.equal(value, weights[key]) for key, value in stage2.network.state_dict().items()
     )
 
 
-def test_a_killed_run_goes_on_bit_for_bit(clips, resumed):
+def test_a_killed_run_resumes_bit_for_bit(clips, resumed):
     def make(accelerator: Accelerator) -> Stage2Trainer:
         return trainer(clips, accelerator=accelerator)
 
@@ -298,7 +298,7 @@ def test_forced_clips_are_composed_from_the_teachers_vectors(clips):
     assert all(any(torch.allclose(nu, vector) for vector in own) for nu in batch.nu)
 
 
-def test_every_copy_of_a_clip_is_recalled_in_its_order():
+def test_every_copy_of_a_clip_is_retrieved_in_order():
     torch.manual_seed(0)
     students = Students(StudentsConfig(omega=3, hidden=8, mu=6, nu=7)).eval()
     clip = {f"context.{i}": torch.randn(5, 3) for i in (1, 0, 2)}

@@ -35,7 +35,7 @@ def test_a_batch_depends_on_the_step_alone(trainer):
 
 
 def test_lips_and_voice_are_of_the_same_moments(trainer, clips, monkeypatch):
-    """The made-up frames tell their number, and here the cepstra theirs."""
+    """The made-up frames hold their number, and here the cepstra theirs."""
     monkeypatch.setattr(
         training_syncnet, "cepstra", lambda speech: torch.arange(200.0)[:, None].expand(-1, 13)
     )
@@ -70,8 +70,8 @@ def test_training_lowers_the_loss(trainer):
 
 @pytest.mark.parametrize(("error", "share"), [(0, 1.0), (1, 1.0), (2, 0.0)])
 def test_a_planted_offset_counts_when_found_within_a_frame(clips, error, share):
-    class Judge:
-        """Knows the planted offset, from how far the speech was rolled, but for an error."""
+    class Exact:
+        """Finds the planted offset, from how far the speech was rolled, but for an error."""
 
         def score(self, frames, speech):
             index = next(i for i in range(len(clips)) if len(clips.speech(i)) == len(speech))
@@ -82,7 +82,7 @@ def test_a_planted_offset_counts_when_found_within_a_frame(clips, error, share):
     def training_syncnet_score(offset: int):
         return type("Score", (), {"offset": offset})()
 
-    assert found(Judge(), clips) == share
+    assert found(Exact(), clips) == share
 
 
 def test_a_short_clip_gives_its_moments_more_than_once(clips):

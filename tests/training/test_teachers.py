@@ -144,7 +144,7 @@ def test_training_learns_the_labels(clips, changed):
 
 
 class KnowsTheClip(nn.Module):
-    """Names the place of a clip, which a frame's first pixel tells."""
+    """Classifies a frame as its clip's index, which is its first pixel."""
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         place = ((frames[:, 0, 0, 0] + 1) * 127.5).round().long() - 200

@@ -38,7 +38,7 @@ def configs(folder: Path, *left_out: str) -> Path:
     return folder
 
 
-def test_a_step_whose_networks_are_there_is_passed_over(tmp_path, ran):
+def test_a_step_whose_networks_are_there_is_skipped(tmp_path, ran):
     run = tmp_path / "run"
     for name in ("cpc", "teacher_identity"):
         network(run / "export" / name)
@@ -46,7 +46,7 @@ def test_a_step_whose_networks_are_there_is_passed_over(tmp_path, ran):
     assert ran == [name for _, name, _ in STEPS if name != "cpc"]  # one teacher is missing
 
 
-def test_a_network_without_settings_is_the_bases_but_a_judge_or_an_optional_one_never(
+def test_a_network_without_settings_is_the_bases_but_never_a_classifier_or_an_optional_one(
     tmp_path, ran
 ):
     run, base = tmp_path / "run", tmp_path / "base"
@@ -58,7 +58,7 @@ def test_a_network_without_settings_is_the_bases_but_a_judge_or_an_optional_one_
     assert not set(ran) & set(left_out) and len(ran) == len(STEPS) - len(left_out)
 
 
-def test_judges_and_optional_networks_that_were_not_trained_are_not_exported(tmp_path):
+def test_classifiers_and_optional_networks_that_were_not_trained_are_not_exported(tmp_path):
     names = {name for _, _, exports in STEPS for name in exports}
     trained = names - {"judge_lips", "motion"}
     for name in trained:

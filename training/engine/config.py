@@ -16,10 +16,9 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from s2v_core.errors import UserError
-from s2v_core.settings import Settings
+from s2v_core.settings import Settings, faults
 
 S = TypeVar("S", bound=Settings)
 
@@ -86,7 +85,7 @@ def read(path: Path, settings: type[S], overrides: Sequence[str] = ()) -> S:
             _assign(values, override)
         return settings.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{where}: {'; '.join(map(_fault, error.errors()))}") from None
+        raise UserError(f"{where}: {faults(error)}") from None
     except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise UserError(f"{where}: {' '.join(str(error).split())}") from None
 
@@ -100,16 +99,3 @@ def _assign(values: dict[str, Any], override: str) -> None:
     for parent in parents:
         values = values.setdefault(parent, {})
     values[leaf] = yaml.safe_load(value)
-
-
-def _fault(details: ErrorDetails) -> str:
-    """Return a fault with the key that it is in, like "schedule.batch: should be greater than 0, not -1"."""
-    key = ".".join(map(str, details["loc"])) or "the settings"
-    if details["type"] == "missing":
-        return f"{key} is missing"
-    if details["type"] == "extra_forbidden":
-        return f"{key}: there is no such setting"
-    message = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if isinstance(details["input"], dict | list):
-        return f"{key}: {message}"
-    return f"{key}: {message}, not {details['input']!r}"

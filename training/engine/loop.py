@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from accelerate import Accelerator
@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from s2v_core.errors import UserError
 from s2v_core.models import checkpoint
+from s2v_core.settings import Settings
 from training.engine import distributed
 from training.engine.config import Schedule
 from training.engine.logger import Logger
@@ -202,4 +203,4 @@ def export(accelerator: Accelerator, folder: Path, network: nn.Module) -> None:
     """Write ``network`` and its ``config`` into ``folder``, by the first process alone."""
     if accelerator.is_main_process:
         with writing(folder):
-            checkpoint.save_network(folder, network, network.config)
+            checkpoint.save_network(folder, network, cast(Settings, network.config))

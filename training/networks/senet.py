@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from s2v_core.settings import Settings
 from training.networks.inputs import resized, zero_mean
 
 SENET_BLOCKS = (3, 4, 6, 3)
 
 
-@dataclass(frozen=True)
-class SENetConfig:
+class SENetConfig(Settings):
     """SENet-50 as Albanie's FERPlus export; the defaults are the published sizes."""
 
     # The stages' outputs are 4, 8, 16 and 32 times as wide: 2,048 features.
-    stem: int = 64
-    classes: int = 8
-    height: int = 224
-    width: int = 224
+    stem: PositiveInt = 64
+    classes: PositiveInt = 8
+    height: PositiveInt = 224
+    width: PositiveInt = 224
     mean: tuple[float, ...] = (131.0912, 103.8827, 91.4953)
 
     @property

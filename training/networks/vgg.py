@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from s2v_core.settings import Settings, Sizes
 from training.networks.inputs import resized, zero_mean
 
 # Convolutions before each of the five pools.
 VGG_BLOCKS = (2, 2, 3, 3, 3)
 
 
-@dataclass(frozen=True)
-class VGGConfig:
+class VGGConfig(Settings):
     """VGG-16 of Parkhi et al. (2015); the defaults are the published VGGFace."""
 
-    channels: tuple[int, ...] = (64, 128, 256, 512, 512)
-    feature: int = 4096
-    classes: int = 2622
-    height: int = 224
-    width: int = 224
+    channels: Sizes = (64, 128, 256, 512, 512)
+    feature: PositiveInt = 4096
+    classes: PositiveInt = 2622
+    height: PositiveInt = 224
+    width: PositiveInt = 224
     # RGB, 0 to 255.
     mean: tuple[float, ...] = (129.186279, 104.762382, 93.593964)
     # Batch norm after every convolution: the published network has none.

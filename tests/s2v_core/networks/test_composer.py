@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -63,7 +61,7 @@ def test_aligned_maps_have_the_teachers_channels(composer):
 
 
 def test_three_doublings_as_the_papers_prose_has_it():
-    config = replace(TINY, identity=TINY.identity[:4])
+    config = TINY.model_copy(update={"identity": TINY.identity[:4]})
     frames, maps = Composer(config)(*inputs(config))
     assert frames.shape == (2, 5, 3, 64, 32)
     assert maps[-1].shape[2:] == (16, 8)

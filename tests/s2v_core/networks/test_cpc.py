@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -104,7 +102,7 @@ def test_what_others_hear_is_the_context_or_both(cpc):
     speech = torch.randn(2, 1600)
     latents, context = cpc.float()(speech)
     assert torch.equal(cpc.features(speech), context)
-    cpc.config = replace(cpc.config, latents=True)
+    cpc.config = cpc.config.model_copy(update={"latents": True})
     assert torch.equal(cpc.features(speech), torch.cat([context, latents], dim=-1))
 
 
@@ -173,7 +171,7 @@ PIECES = [[1920], [160] * 12, [1] * 7 + [1913], [311, 9, 700, 900], [40] * 40 + 
 @torch.inference_mode()
 def test_speech_in_pieces_is_heard_as_the_whole(recurrence, sizes):
     torch.manual_seed(0)
-    cpc = CPC(replace(SMALL, latents=True, recurrence=recurrence)).double()
+    cpc = CPC(SMALL.model_copy(update={"latents": True, "recurrence": recurrence})).double()
     speech = torch.randn(2, 1920, generator=torch.Generator().manual_seed(1)).double()
     heard = torch.cat(list(encode_pieces(cpc, speech.split(sizes, dim=1))), dim=1)
     torch.testing.assert_close(heard, cpc.features(speech), rtol=0, atol=1e-12)

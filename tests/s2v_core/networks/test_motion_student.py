@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -113,7 +112,7 @@ def test_the_scale_is_that_of_the_output(network):
 
 
 def test_lips_close_where_they_may_be_shut_and_nothing_else_changes():
-    network = MotionStudent(replace(SMALL, shut=0.25, stretch=1.5))
+    network = MotionStudent(SMALL.model_copy(update={"shut": 0.25, "stretch": 1.5}))
     motion = torch.tensor([2.0, 7.0]).expand(4, 2)
     chances = torch.tensor([0.0, 0.125, 0.25, 0.9])
     told = network.articulated(motion, chances.logit())

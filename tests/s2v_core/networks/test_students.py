@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
 from s2v_core.models import checkpoint
@@ -100,7 +98,7 @@ def test_who_decides_in_doubt_recalls_one_face():
     doubtful = unit(0.55 * faces[:1] + 0.45 * faces[1:2])
     distances = []
     for decide in (1.0, 0.3):
-        students.config = replace(students.config, decide=decide)
+        students.config = students.config.model_copy(update={"decide": decide})
         _, drawn = students.retrieve(Voice(torch.rand(1, 24), doubtful, None))
         distances.append((drawn - faces[:1]).norm().item())
     assert distances[1] < 0.5 * distances[0]

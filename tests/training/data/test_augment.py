@@ -72,8 +72,8 @@ def test_level_sets_the_peak(speech):
 def test_a_rooms_echo_has_the_power_asked_for_and_dies_in_its_time():
     click = torch.zeros(16_000)
     click[100] = 1
-    heard = augment.room(click, decay=0.2, wet=0.3, rng=np.random.default_rng(0))
-    echo = heard - click
+    echoed = augment.room(click, decay=0.2, wet=0.3, rng=np.random.default_rng(0))
+    echo = echoed - click
     assert echo[:100].abs().max() < 1e-6  # nothing before the sound
     assert echo.norm().item() == pytest.approx(0.3, rel=1e-3)
     early, late = echo[100:420].square().sum(), echo[2980:3300].square().sum()

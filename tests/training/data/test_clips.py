@@ -27,7 +27,7 @@ def test_actors_are_sorted_and_named_once(clips):
     assert clips.actors == ("a", "b")
 
 
-def test_a_missing_table_or_split_is_told(prepared_corpus, tmp_path):
+def test_a_missing_table_or_split_is_an_error(prepared_corpus, tmp_path):
     with pytest.raises(UserError, match=r"training\.prepare"):
         Clips.read(tmp_path)
     with pytest.raises(UserError, match="nowhere"):
@@ -64,7 +64,7 @@ def test_motion_is_as_much_as_is_asked_for(clips):
         assert torch.equal(clips.motion(2, numbers), whole[:, :numbers])
 
 
-def test_landmarks_that_do_not_follow_the_lids_are_told_of(clips, monkeypatch):
+def test_landmarks_without_lids_are_an_error_where_lids_are_needed(clips, monkeypatch):
     points = clips.points(0)
     points[:, 9:] = np.nan
     monkeypatch.setattr(Clips, "points", lambda self, index: points)
@@ -80,7 +80,7 @@ def test_pixels_go_from_minus_one_to_one_channels_first():
 
 
 def test_a_clip_among_others_of_its_shard_is_read_alone(prepared_corpus):
-    """Actor a's two clips share files; the top left pixel and the lengths tell them apart."""
+    """Actor a's two clips share files; they differ in the top left pixel and in length."""
     clips = Clips.read(prepared_corpus)
     for index, n in enumerate((20, 23, 31, 26)):
         frames = clips.frames(index)

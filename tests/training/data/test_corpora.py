@@ -110,7 +110,7 @@ def test_a_table_of_splits_and_landmarks_are_taken(tiny):
     assert clips["1001_IEO_ANG_HI"].landmarks is None
 
 
-def test_a_clip_that_the_table_of_splits_lacks_is_told(tiny):
+def test_a_clip_that_the_table_of_splits_lacks_is_an_error(tiny):
     (tiny / "splits.csv").write_text("Filename,Split\n1001_IEO_ANG_HI,val\n")
     with pytest.raises(UserError, match=r"splits\.csv.*1001_TIE"):
         list(read("crema_d", tiny))
@@ -130,7 +130,7 @@ def test_a_file_with_another_name_does_no_harm(tiny):
     assert len(by_name("crema_d", tiny)) == 4
 
 
-def test_a_folder_that_is_no_corpus_is_told(tiny):
+def test_a_folder_that_is_no_corpus_is_an_error(tiny):
     (tiny / "VideoDemographics.csv").unlink()
     with pytest.raises(UserError, match="VideoDemographics"):
         list(read("crema_d", tiny))
@@ -139,7 +139,7 @@ def test_a_folder_that_is_no_corpus_is_told(tiny):
 @pytest.mark.parametrize(
     ("corpus", "sign"), [("crema_d", "VideoFlash"), ("grid", "s1"), ("voxceleb2", "dev/mp4")]
 )
-def test_an_empty_folder_is_told(corpus, sign, tmp_path):
+def test_an_empty_folder_is_an_error(corpus, sign, tmp_path):
     for root in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(UserError, match=sign):
             list(read(corpus, root))

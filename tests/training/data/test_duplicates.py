@@ -35,7 +35,7 @@ def test_a_noisy_or_longer_copy_is_a_copy_and_nothing_else_is():
     lengths = [50] * 61 + [51]
     found = copies(np.stack([sketch(clip) for clip in (*clips, noisy, longer)]), lengths)
     assert {one: other for one, (other, _) in found.items()} == {7: 60, 60: 7, 9: 61, 61: 9}
-    assert all(likeness > COPY for _, likeness in found.values())
+    assert all(product > COPY for _, product in found.values())
 
 
 def test_clips_of_other_lengths_are_not_compared():
@@ -78,14 +78,14 @@ def test_a_mislabelled_clip_looks_like_whom_it_shows():
 
 def test_an_actors_only_clip_is_compared_with_what_is_usual():
     portraits, actors = people(12, spread=0.5)
-    stranger, twin = RNG(2).normal(size=432), portraits[30]
-    found = similarities(np.stack([*portraits, stranger, twin]), [*actors, "x", "y"])
+    other, twin = RNG(2).normal(size=432), portraits[30]
+    found = similarities(np.stack([*portraits, other, twin]), [*actors, "x", "y"])
     assert found[-2].margin > 0.3
     assert found[-1].nearest == actors[30]
     assert found[-1].margin < 0.2
 
 
-def test_one_actor_alone_resembles_nobody_else():
+def test_a_single_actor_is_similar_to_no_other():
     portraits, _ = people(4, spread=1)
     found = similarities(portraits[:4], ["a"] * 4)
     assert {(r.nearest, r.margin) for r in found} == {("", 2.0)}

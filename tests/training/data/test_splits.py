@@ -46,7 +46,7 @@ def test_order_and_repetition_do_not_matter_and_the_seed_does():
     assert any(sides("1001", SENTENCES, 0.15, seed) != once for seed in range(1, 5))
 
 
-def test_a_table_is_read_and_its_slips_are_told(tmp_path):
+def test_a_table_is_read_and_its_mistakes_are_errors(tmp_path):
     table = tmp_path / "splits.csv"
     assert splits.read(table) is None
     table.write_text("Filename,Split\na,val\nb,train\n")

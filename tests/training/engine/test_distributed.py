@@ -41,7 +41,7 @@ ADVERSARIES = {"stage2": test_stage2.DISCRIMINATORS, "sdfa": test_sdfa.DISCRIMIN
 
 
 def learnt(name: str, clips: Clips, folder: Path) -> dict[str, torch.Tensor]:
-    """Train a step with as many processes as the environment tells of, then look at the next one's losses.
+    """Train a step with the processes that the environment names, then return the next step's losses.
 
     The gradients rather than the weights, and a small rate: RMSProp's and Adam's first step magnifies the
     rounding of gradients that should be 0, as those of a bias before a norm.

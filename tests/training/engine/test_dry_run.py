@@ -49,19 +49,19 @@ def test_a_dry_run_counts_the_parameters_and_writes_nothing(prepared_corpus, tmp
     cpc.main(
         argparse.Namespace(config=config, data=prepared_corpus, run=run, overrides=[], dry_run=True)
     )
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     kernels = 1 * 10 + 6 * (8 + 4 + 4 + 4)
     convolutions = 6 * kernels + 5 * 3 * 6  # biases, and the norms' weights and biases
     gru, predictors = 3 * 5 * (6 + 5 + 2), 3 * 5 * 6
-    assert f"parameters     {convolutions + gru + predictors:,} trained" in told
-    assert "4 steps" in told
+    assert f"parameters     {convolutions + gru + predictors:,} trained" in printed
+    assert "4 steps" in printed
     assert not run.exists()
     assert sorted(path.name for path in Path(tmp_path).iterdir()) == ["cpc.yaml"]
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "printed"),
     [(90, "1.5 minutes"), (7200, "2.0 hours"), (100 * 3600, "4.2 days")],
 )
-def test_long_times_are_told_in_long_units(seconds, told):
-    assert dry_run._duration(seconds) == told
+def test_long_times_are_printed_in_long_units(seconds, printed):
+    assert dry_run._duration(seconds) == printed

@@ -29,7 +29,7 @@ SCHEDULE = Schedule(steps=4, batch=3, learning_rate=1e-2, decay_from=0.5, save_e
 
 
 class Regression:
-    """A tiny trainer with all that a state holds: weights, statistics, dice, optimiser, rate."""
+    """A tiny trainer with all that a state holds: weights, statistics, rng, optimiser, learning rate."""
 
     def __init__(
         self, accelerator: Accelerator, schedule: Schedule = SCHEDULE, width: int = 8
@@ -86,7 +86,7 @@ def lines(folder: Path) -> list[dict]:
 
 
 @pytest.mark.parametrize("killed_at", [2, 3])
-def test_a_killed_run_goes_on_bit_for_bit(resumed, killed_at):
+def test_a_killed_run_resumes_bit_for_bit(resumed, killed_at):
     straight, again = resumed(Regression, killed_at)
     assert straight.seen == [0, 1, 2, 3]
     assert again.seen == [2, 3]  # states are saved every two steps
@@ -94,7 +94,7 @@ def test_a_killed_run_goes_on_bit_for_bit(resumed, killed_at):
     assert straight.updates.rate == again.updates.rate
 
 
-def test_the_moving_average_goes_on_bit_for_bit_too(resumed):
+def test_the_moving_average_resumes_bit_for_bit_too(resumed):
     schedule = variant(SCHEDULE, ema=0.9)
     straight, again = resumed(lambda accelerator: Regression(accelerator, schedule), 3)
     assert same(straight.updates.learnt, again.updates.learnt)
@@ -108,7 +108,7 @@ def test_a_finished_run_does_nothing_more(tmp_path):
         assert trainer.seen == expected
 
 
-def test_a_longer_schedule_goes_on_from_the_last_state(tmp_path):
+def test_a_longer_schedule_resumes_from_the_last_state(tmp_path):
     trainer, accelerator = regression()
     run(trainer, accelerator, tmp_path)
     trainer, accelerator = regression(variant(SCHEDULE, steps=6))
@@ -276,7 +276,7 @@ def test_pictures_at_every_state_and_reports_at_every_epoch(tmp_path):
     assert [line["step"] for line in lines(tmp_path) if "hits" in line] == [1, 3, 5]
 
 
-def test_the_share_of_waiting_for_data_is_told(tmp_path):
+def test_the_share_of_waiting_for_data_is_logged(tmp_path):
     trainer, accelerator = regression()
     draw = trainer.batch
     trainer.batch = lambda step: (time.sleep(0.1), draw(step))[1]
@@ -286,7 +286,7 @@ def test_the_share_of_waiting_for_data_is_told(tmp_path):
     assert 10 < last["samples_per_second"] < 30  # 3 samples each 0.1 s and a little
 
 
-def test_a_resumed_log_tells_every_step_once(tmp_path):
+def test_a_resumed_log_has_every_step_once(tmp_path):
     run(*regression(), tmp_path)
     with (tmp_path / "stats.jsonl").open("a") as log:
         log.write(

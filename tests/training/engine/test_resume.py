@@ -67,7 +67,7 @@ TRAINERS: dict[str, Callable[[Clips, Accelerator], Any]] = {
 
 
 @pytest.mark.parametrize("name", TRAINERS)
-def test_a_killed_run_goes_on_bit_for_bit(name, clips, resumed):
+def test_a_killed_run_resumes_bit_for_bit(name, clips, resumed):
     straight, again = resumed(lambda accelerator: TRAINERS[name](clips, accelerator), 3)
     for a, b in (
         (straight.network, again.network),

@@ -32,7 +32,7 @@ CASES = {
         (random(4, 3, 64, 32), random(4, 3, 64, 32)),
     ),
     "sync": (
-        lambda: SyncDiscriminator(CHANNELS, HEIGHT, WIDTH, heard=4 * 7, size=5),
+        lambda: SyncDiscriminator(CHANNELS, HEIGHT, WIDTH, window=4 * 7, size=5),
         (random(4, 4, 7), random(4, 3, 64, 32)),
     ),
     "snippet": (
@@ -74,7 +74,7 @@ def test_every_input_counts(name):
         assert not torch.allclose(network(*others), before, atol=1e-7)
 
 
-def test_the_identity_heads_judge_every_scale(without_gradient):
+def test_the_identity_heads_score_every_scale(without_gradient):
     torch.manual_seed(0)
     channels = (7, 6, 5, 4, 3)
     network = IdentityDiscriminator(channels, size=4)
@@ -91,7 +91,7 @@ def test_the_identity_heads_are_apart():
     assert not torch.allclose(before[1], after[1])
 
 
-def test_snippets_are_judged_by_their_lower_half():
+def test_snippets_are_scored_by_their_lower_half():
     network, (windows, snippets) = built("snippet")
     network.eval()
     changed = snippets.clone()
@@ -101,7 +101,7 @@ def test_snippets_are_judged_by_their_lower_half():
     assert not torch.equal(network(windows, changed), network(windows, snippets))
 
 
-def test_a_sequence_is_judged_by_its_order():
+def test_a_sequence_is_scored_by_its_order():
     network, (video,) = built("sequence")
     network.eval()
     assert not torch.allclose(network(video), network(video.flip(1)), atol=1e-7)

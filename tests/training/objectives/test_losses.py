@@ -85,7 +85,7 @@ def test_gradient_is_scipys_gaussian_and_sobel():
         maps = []
         for picture in (fake - real).flatten(0, 1).double().numpy():
             smooth = scipy.ndimage.gaussian_filter(picture, sigma=1, truncate=2)  # 5x5
-            maps.append(scipy.ndimage.sobel(smooth, axis)[3:-3, 3:-3])  # where no border is heard
+            maps.append(scipy.ndimage.sobel(smooth, axis)[3:-3, 3:-3])  # away from the border
         expected += np.abs(maps).mean()
     assert losses.gradient(fake, real).item() == pytest.approx(expected, rel=1e-5)
 
@@ -129,28 +129,28 @@ def test_texture_is_the_difference_of_root_mean_squares():
 
 
 def test_motion_is_measured_in_its_own_units():
-    told, shown = torch.zeros(2, 3, 2), torch.ones(2, 3, 2)
-    assert losses.motion(told, shown, torch.tensor([1.0, 0.5])).item() == pytest.approx(1.5)
+    predicted, exact = torch.zeros(2, 3, 2), torch.ones(2, 3, 2)
+    assert losses.motion(predicted, exact, torch.tensor([1.0, 0.5])).item() == pytest.approx(1.5)
 
 
-def test_lips_ajar_count_where_they_are_shown_shut_alone():
+def test_the_opening_counts_only_where_lips_are_nearly_closed():
     scale = torch.tensor([2.0, 1.0])
-    shown = torch.tensor([[0.1, 5.0], [4.0, 5.0]])
-    assert losses.lip_closure(shown + 1, shown, scale).item() == pytest.approx(
+    exact = torch.tensor([[0.1, 5.0], [4.0, 5.0]])
+    assert losses.lip_closure(exact + 1, exact, scale).item() == pytest.approx(
         0.25
     )  # 1 / 2, one of two
-    apart = shown + torch.tensor([[0.0, 9.0], [9.0, 9.0]])
-    assert losses.lip_closure(apart, shown, scale).item() == 0
+    apart = exact + torch.tensor([[0.0, 9.0], [9.0, 9.0]])
+    assert losses.lip_closure(apart, exact, scale).item() == 0
 
 
-def test_shut_lips_are_told_by_their_chance():
+def test_closed_lips_are_scored_by_their_probability():
     scale = torch.tensor([2.0, 1.0])
-    shown = torch.tensor([[0.1, 5.0], [4.0, 5.0]])  # shut, open
+    exact = torch.tensor([[0.1, 5.0], [4.0, 5.0]])  # closed, open
     chances = torch.tensor([0.8, 0.4])
     expected = -(math.log(0.8) + math.log(0.6)) / 2
-    assert losses.closed_opening(chances.logit(), shown, scale).item() == pytest.approx(expected)
+    assert losses.closed_opening(chances.logit(), exact, scale).item() == pytest.approx(expected)
     both = torch.stack([chances, chances]).logit()  # of two members
-    assert losses.closed_opening(both, shown, scale).item() == pytest.approx(expected)
+    assert losses.closed_opening(both, exact, scale).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 1 / math.sqrt(12)])
@@ -185,8 +185,8 @@ def test_distillation_teaches_the_student_alone():
     assert after < before
 
 
-def test_recall_by_hand():
-    """The teacher finds two of three faces equally near; the student only knows the first."""
+def test_retrieval_by_hand():
+    """The teacher finds two of three faces equally near; the student only the first."""
     teacher = torch.tensor([[0.0, 0.0, -50.0]])
     student = torch.tensor([[0.0, -2.0, -50.0]])
     p = 1 / (1 + math.exp(-2))
@@ -194,7 +194,7 @@ def test_recall_by_hand():
     assert losses.retrieval(student, teacher).item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_recall_is_least_where_student_and_teacher_agree():
+def test_retrieval_is_least_where_student_and_teacher_agree():
     teacher = torch.randn(4, 7, generator=torch.Generator().manual_seed(0))
     best = losses.retrieval(teacher, teacher)
     assert best < losses.retrieval(teacher + torch.randn(4, 7), teacher)
