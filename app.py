@@ -8,21 +8,21 @@ from pathlib import Path
 
 import s2v_core
 from demo import page
-from s2v_core.errors import UserError
+from s2v_core.command import run_command
 from s2v_core.models import hub
 
 
-def main() -> int:
-    """Serve the page until it is stopped; 2 when a model cannot be loaded."""
+def serve() -> None:
+    """Serve the page until it is stopped, on the model sets in S2V_MODEL or else on the shipped ones."""
     shipped = sorted(part.parent for part in Path(__file__).parent.glob("checkpoints/*/composer"))
-    try:
-        names = os.environ.get("S2V_MODEL", "").split() or shipped or ["checkpoints/avatars"]
-        models = [s2v_core.load(hub.located(name)) for name in names]
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
+    names = os.environ.get("S2V_MODEL", "").split() or shipped or ["checkpoints/avatars"]
+    models = [s2v_core.load(hub.located(name)) for name in names]
     page.build(*models).launch(**page.settings())
-    return 0
+
+
+def main() -> int:
+    """Run the demo; 2 when a model cannot be loaded."""
+    return run_command("speech2video", serve)
 
 
 if __name__ == "__main__":

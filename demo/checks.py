@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import gradio as gr
 from PIL import Image, UnidentifiedImageError
 
-from s2v_core.analysis.reference import LONGEST
 from s2v_core.errors import UserError
 from s2v_core.media import audio
 from s2v_core.rates import SAMPLE_RATE
 
-if TYPE_CHECKING:
-    pass
-
 MAX_SECONDS = 60
+# Of a picture: decoded, this is 150 MB.
+MAX_PIXELS = 50_000_000
+NO_SPEECH = "Record some speech first, upload a file or take an example."
 
 
-MAX_PIXELS = 50_000_000  # of a picture: decoded, this is 150 MB
-
-
-def check(
-    speech: str | None, reference: str | None = None, film: str | None = None, faces: str = ""
-) -> list[dict]:
-    """Refuse unusable input in words, before it takes a place in the queue."""
-    sound, longest = (film, LONGEST) if film else (speech, MAX_SECONDS)
-    problem = speech_problem(sound, longest)
-    return [
-        gr.validate(bool(film) or not problem, problem),
-        gr.validate(not (wrong := picture_problem(reference)), wrong),
-        gr.validate(not film or not problem, problem),
-        gr.validate(True, ""),
-    ]
+def verdict(problem: str | None) -> dict[str, Any]:
+    """Return what a validator answers for one input: refused with ``problem``, or accepted without."""
+    return gr.validate(not problem, problem or "")
 
 
 def speech_problem(speech: str | None, longest: float = MAX_SECONDS) -> str:
     """Say why the model cannot use this recording; nothing if it can."""
     if speech is None:
-        return "Record some speech first, upload a file or take an example."
+        return NO_SPEECH
     try:
         seconds = len(audio.load(speech)) / SAMPLE_RATE
     except UserError as error:
@@ -48,10 +35,10 @@ def speech_problem(speech: str | None, longest: float = MAX_SECONDS) -> str:
     return ""
 
 
-def picture_problem(reference: str | None) -> str:
-    """Say why a picture is too large to open; what else may be wrong with it the model tells better."""
+def picture_problem(picture: str | None) -> str:
+    """Say why a picture is too large to open; whatever else is wrong with it, the model reports better."""
     try:
-        width, height = Image.open(reference).size if reference else (0, 0)
+        width, height = Image.open(picture).size if picture else (0, 0)
     except (UnidentifiedImageError, OSError):
         return ""
     except Image.DecompressionBombError:

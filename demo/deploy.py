@@ -5,16 +5,27 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-from s2v_core.errors import UserError
+from s2v_core.command import run_command
 from s2v_core.models import hub
 
 ROOT = Path(__file__).parents[1]
-CODE = ("README.md", "app.py", "requirements.txt", "demo/**/*", "s2v_core/**/*", "docs/*")
+CODE = (
+    "README.md",
+    "LICENSE",
+    "NOTICE",
+    "app.py",
+    "requirements.txt",
+    "demo/**/*",
+    "s2v_core/**/*",
+    "docs/*",
+)
 WEIGHTS = "checkpoints/**/*"
 EXAMPLES = """examples:
   what would go, and how large:   python -m demo.deploy --space you/speech2video --dry-run
@@ -27,23 +38,19 @@ Log in first with: hf auth login. Running it again uploads what has changed.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Create or update a Space; 2 for an error to mend."""
-    arguments = build_parser().parse_args(argv)
+    """Create or update a Space; 2 when the Hub refuses."""
+    return run_command("speech2video", partial(run, build_parser().parse_args(argv)))
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """List the files that a Space needs and, unless it is a dry run, upload them."""
     chosen = files(with_weights=arguments.model is None)
     for path in chosen:
         print(f"{path.stat().st_size:>12,}  {path.relative_to(ROOT).as_posix()}")
     print(f"{sum(path.stat().st_size for path in chosen):>12,}  in {len(chosen)} files")
-    if arguments.dry_run:
-        return 0
-    try:
-        address = deploy(
-            arguments.space, chosen, arguments.hardware, arguments.model, arguments.private
-        )
-    except UserError as error:
-        print("speech2video:", error, file=sys.stderr)
-        return 2
-    print(address)
-    return 0
+    if not arguments.dry_run:
+        options = arguments.hardware, arguments.model, arguments.private
+        print(deploy(arguments.space, chosen, *options))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -79,30 +86,29 @@ def files(with_weights: bool = True) -> list[Path]:
 def deploy(
     space: str,
     chosen: Sequence[Path],
-    hardware: str | None = None,
+    hardware: Any = None,
     model: str | None = None,
     private: bool = False,
     api: HfApi | None = None,
 ) -> str:
     """Upload ``chosen`` into one commit of a Space, made if need be; return the Space's address.
 
-    Raises UserError when the Hub refuses.
+    ``hardware`` is a name that the Hub knows. Raises UserError when the Hub refuses.
     """
     api = api or HfApi()
     operations = [CommitOperationAdd(path.relative_to(ROOT).as_posix(), path) for path in chosen]
-    kind = {"repo_type": "space"}
     try:
         address = api.create_repo(
             space,
             private=private,
             exist_ok=True,
+            repo_type="space",
             space_sdk="gradio",
             space_hardware=hardware,
-            **kind,
         )
         if model:
             api.add_space_variable(space, "S2V_MODEL", model)
-        api.create_commit(space, operations, commit_message="Deploy the demo", **kind)
+        api.create_commit(space, operations, commit_message="Deploy the demo", repo_type="space")
     except (HfHubHTTPError, HFValidationError) as error:
         raise hub.refused(space, error) from error
     return str(address)

@@ -1,6 +1,8 @@
-"""Figures of what was heard and of the study's answers, on no ground of their own: light or dark page."""
+"""Figures of a voice and of the study's answers, without a background of their own: light or dark page."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,7 +12,8 @@ from matplotlib.figure import Figure
 from s2v_core.rates import FPS, SAMPLE_RATE
 from s2v_core.vocabulary import EMOTIONS
 
-INK, ACCENT = "#8a8580", "#0d9488"  # both legible on white and on black
+# Both are legible on white and on black.
+INK, ACCENT = "#8a8580", "#0d9488"
 COLOURS = {
     "NEU": "#8a8580",
     "HAP": "#eab308",
@@ -21,7 +24,7 @@ COLOURS = {
 }
 
 
-def heard(
+def voice(
     waveform: torch.Tensor,
     mel: np.ndarray,
     emotions: tuple[np.ndarray, dict[str, np.ndarray]],
@@ -29,8 +32,8 @@ def heard(
 ) -> Figure:
     """Return waveform, mel spectrogram, emotions and, if known, SyncNet's curve over one time axis.
 
-    ``waveform (T,)`` at 16 kHz; ``mel (M, L)`` in dB; times (P,) and each emotion's likeness (P,);
-    ``sync (N,)``, a confidence a frame.
+    ``waveform (T,)`` at 16 kHz; ``mel (M, L)`` in dB; ``emotions``, times (P,) and each emotion's
+    similarity (P,); ``sync (N,)``, a confidence a frame.
     """
     rows = 3 + (sync is not None)
     seconds = len(waveform) / SAMPLE_RATE
@@ -41,9 +44,7 @@ def heard(
     _title(axes[1], "Mel spectrogram", "band")
     _emotions(axes[2], *emotions)
     if sync is not None:
-        axes[3].plot((np.arange(len(sync)) + 0.5) / FPS, sync, color=ACCENT)
-        axes[3].axhline(0, color=INK, linewidth=0.5)
-        _title(axes[3], "Do lips and voice fit? SyncNet's confidence in Speech2Video", "")
+        _sync(axes[3], sync)
     axes[-1].set_xlabel("seconds", color=INK)
     axes[-1].set_xlim(0, seconds)
     return figure
@@ -58,15 +59,21 @@ def _waveform(axes: Axes, waveform: torch.Tensor, seconds: float) -> None:
     _title(axes, "Waveform", "")
 
 
-def _emotions(axes: Axes, times: np.ndarray, likeness: dict[str, np.ndarray]) -> None:
-    for code, values in likeness.items():
+def _emotions(axes: Axes, times: np.ndarray, similarity: dict[str, np.ndarray]) -> None:
+    for code, values in similarity.items():
         axes.plot(times, values, color=COLOURS[code], label=EMOTIONS[code], marker=".")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, labelcolor=INK)
-    _title(axes, "Emotion: likeness to what was learnt", "cosine")
+    _title(axes, "Emotion: similarity to each that the model was trained on", "cosine")
+
+
+def _sync(axes: Axes, sync: np.ndarray) -> None:
+    axes.plot((np.arange(len(sync)) + 0.5) / FPS, sync, color=ACCENT)
+    axes.axhline(0, color=INK, linewidth=0.5)
+    _title(axes, "Do lips and voice fit? SyncNet's confidence in Speech2Video", "")
 
 
 def intervals(
-    title: str, rows: list[tuple[str, int, float, float, float]], chance: float
+    title: str, rows: Sequence[tuple[str, int, float, float, float]], chance: float
 ) -> Figure:
     """Return shares with their intervals: a row is a name, how many answers, share, low and high."""
     figure = Figure(figsize=(7, 1.2 + 0.45 * len(rows)), layout="constrained", facecolor="none")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 from s2v_core.rates import SAMPLE_RATE
 
 EXAMPLES = Path(__file__).parent / "examples"
+# For events that only rearrange the page: no endpoint, no progress bar.
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+Buttons = tuple[gr.Button, gr.Button]
 
 
 def speech_input(label: str, name: str) -> gr.Audio:
@@ -38,7 +42,16 @@ def offer_examples(speech: gr.Audio) -> None:
         gr.Examples([[str(file)] for file in known.values()], speech, example_labels=list(known))
 
 
-def faces(name: str, columns: int) -> gr.Gallery:
+def start_and_stop(words: str, start: str, stop: str) -> Buttons:
+    """Add the tab's main button, which says ``words``, and Stop; their elements' ids are the names given."""
+    with gr.Row(elem_classes="actions"):
+        return (
+            gr.Button(words, variant="primary", scale=3, elem_id=start),
+            gr.Button("Stop", scale=1, min_width=100, elem_id=stop),
+        )
+
+
+def portraits(name: str, columns: int) -> gr.Gallery:
     """Add a row of portraits, whole and small; ``name`` is its element's id."""
     return gr.Gallery(
         show_label=False,
@@ -57,6 +70,6 @@ def hint(words: str) -> None:
     gr.Markdown(words, elem_classes="hint")
 
 
-def keep_path(component: gr.Image | gr.Video) -> None:
-    """Hand the uploaded file over as it is: opened by Gradio, it would fail in Gradio's words."""
+def keep_path(component: Any) -> None:
+    """Make an Image or Video hand over the uploaded file as it is: Gradio's own errors are not for visitors."""
     component.preprocess = lambda file: file and file.path

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from demo import gpu
-from demo.checks import MAX_SECONDS, check, speech_problem
+from demo.checks import MAX_SECONDS, picture_problem, speech_problem, verdict
 from demo.names import NAMES, PANELS, READY, REAL
-from demo.runs import Runs, stop_with
-from demo.tabs import studio
-from demo.tabs.studio import Studio
-from demo.widgets import hint, keep_path, offer_examples, speech_input
+from demo.runs import Runs, connect, visitor_of
+from demo.tabs.studio import EMPTY, Inputs, Panel, Studio, show
+from demo.widgets import QUIET, hint, keep_path, offer_examples, speech_input, start_and_stop
 from s2v_core.analysis import reference
 
 TITLES = {"avatars": "Rendered avatars", "grid": "Real people (GRID corpus)"}
@@ -30,10 +29,10 @@ PORTRAIT = "Only SDFA looks at it. Without one it animates a portrait that comes
 SUBTITLES = {
     "speech2video": "hears the voice, sees nothing",
     "sdfa": "hears the voice, sees a still face",
-    "s2f_sdfa": "hears the voice, by way of Speech2Face",
+    "s2f_sdfa": "hears the voice, guesses a still face",
     "real": "what was filmed, cut to the face",
 }
-# Several voices a hair apart sound like an echo: only the first one is heard, and leads the others.
+# Several voices a hair apart sound like an echo: only the first has sound, and leads the others.
 PLAY_TOGETHER = """() => {
     const videos = [...document.querySelectorAll('.result video')].filter(video => video.offsetParent);
     if (videos.some(video => !video.paused)) return videos.forEach(video => video.pause());
@@ -45,31 +44,24 @@ PLAY_TOGETHER = """() => {
 }"""
 
 
-def build(studios: dict[str, Studio], jobs: Runs) -> gr.Audio:
+def build(studios: dict[str, Studio], runs: Runs) -> gr.Audio:
     """Lay out the tab inside the open Blocks, connect it to the models and return its speech box."""
     with gr.Row(elem_classes="inputs"):
         with gr.Column(scale=3, min_width=300):
             speech, film = voice_inputs()
         with gr.Column(scale=2, min_width=240):
-            reference = reference_input()
-            faces = faces_input(list(studios))
-    with gr.Row(elem_classes="actions"):
-        speak = gr.Button("Make them speak", variant="primary", scale=3, elem_id="speak")
-        stop = gr.Button("Stop", scale=1, min_width=100, elem_id="stop")
+            inputs = [speech, reference_input(), film, model_set_input(list(studios))]
+    buttons = start_and_stop("Make them speak", "speak", "stop")
     status = gr.Markdown(READY, elem_id="status")
     with gr.Row(elem_id="results"):
         columns, videos, notes = zip(*map(result, PANELS), strict=True)
-    with gr.Row(elem_classes="aside"):
-        together = gr.Button("Play all together", size="sm", elem_id="together")
-        montage = gr.DownloadButton(
-            "Download side by side", size="sm", interactive=False, elem_id="montage"
-        )
-
+    montage = below_results()
     outputs = [*videos, *notes, montage, status]
-    connect(studios, jobs, (speak, stop), [speech, reference, film, faces], outputs)
-    one_of(speech, film, columns[-1])
-    told_at_once(speech, status)
-    together.click(fn=None, js=PLAY_TOGETHER, api_visibility="private")
+    task = endpoint(studios, runs)
+    running = connect(buttons, task, (inputs, outputs), "generate", check, runs)
+    enable_when_done(montage, buttons[0], running)
+    keep_one(speech, film, columns[-1])
+    check_at_once(speech, status)
     return speech
 
 
@@ -96,7 +88,7 @@ def voice_inputs() -> tuple[gr.Audio, gr.Video]:
 
 def reference_input() -> gr.Image:
     """Add the box for the optional still face."""
-    reference = gr.Image(
+    picture = gr.Image(
         label="A still face (optional)",
         sources=["upload", "webcam"],
         type="filepath",
@@ -104,12 +96,12 @@ def reference_input() -> gr.Image:
         buttons=[],
         elem_id="reference",
     )
-    keep_path(reference)
+    keep_path(picture)
     hint(PORTRAIT)
-    return reference
+    return picture
 
 
-def faces_input(names: list[str]) -> gr.Radio:
+def model_set_input(names: list[str]) -> gr.Radio:
     """Add the choice of the model set, where there are several."""
     return gr.Radio(
         [(TITLES.get(name, name), name) for name in names],
@@ -133,59 +125,73 @@ def result(method: str) -> tuple[gr.Column, gr.Video, gr.Markdown]:
     return column, video, note
 
 
-def one_of(speech: gr.Audio, film: gr.Video, column: gr.Column) -> None:
-    """Let the speech be one of the two, and show the real video's column for a film only."""
+def below_results() -> gr.DownloadButton:
+    """Add the button that plays all videos in step, and the one, returned, that downloads them."""
+    with gr.Row(elem_classes="aside"):
+        together = gr.Button("Play all together", size="sm", elem_id="together")
+        montage = gr.DownloadButton(
+            "Download side by side", size="sm", interactive=False, elem_id="montage"
+        )
+    together.click(fn=None, js=PLAY_TOGETHER, api_visibility="private")
+    return montage
+
+
+def enable_when_done(montage: gr.DownloadButton, start: gr.Button, running: Dependency) -> None:
+    """Let the side-by-side file be downloaded only after the run that made it."""
+    start.click(lambda: gr.DownloadButton(interactive=False), None, montage, **QUIET)
+    running.then(lambda path: gr.DownloadButton(interactive=bool(path)), montage, montage, **QUIET)
+
+
+def keep_one(speech: gr.Audio, film: gr.Video, column: gr.Column) -> None:
+    """Let a new speech replace the film and a new film the speech; show the real video's column for a film."""
     film.change(
         lambda film: (gr.skip() if film is None else None, gr.Column(visible=film is not None)),
         film,
         [speech, column],
-        api_visibility="private",
-        show_progress="hidden",
+        **QUIET,
     )
-    speech.change(
-        lambda speech: gr.skip() if speech is None else None,
-        speech,
-        film,
-        api_visibility="private",
-        show_progress="hidden",
-    )
+    speech.change(lambda speech: gr.skip() if speech is None else None, speech, film, **QUIET)
 
 
-def told_at_once(speech: gr.Audio, status: gr.Markdown) -> None:
-    """Say what is wrong with a recording when it is given, and not only when the button is pressed."""
+def check_at_once(speech: gr.Audio, status: gr.Markdown) -> None:
+    """Say what is wrong with a recording as soon as it is given, before the button is pressed."""
     speech.change(
         lambda speech: (speech_problem(speech) or READY) if speech else gr.skip(),
         speech,
         status,
-        api_visibility="private",
-        show_progress="hidden",
+        **QUIET,
     )
 
 
-def connect(
-    studios: dict[str, Studio],
-    jobs: Runs,
-    buttons: tuple[gr.Button, gr.Button],
-    inputs: list,
-    outputs: list,
-) -> None:
-    """Start a model with one button, as the API's /generate too, and stop it with the other."""
+def check(
+    speech: str | None, picture: str | None = None, film: str | None = None, _faces: str = ""
+) -> list[dict[str, Any]]:
+    """Refuse an unusable recording, picture or film before it waits in the queue."""
+    return [
+        verdict(None if film else speech_problem(speech)),
+        verdict(picture_problem(picture)),
+        verdict(speech_problem(film, reference.LONGEST) if film else None),
+        verdict(None),
+    ]
 
-    def panels(faces: str, *given: Any) -> Iterator[studio.Panel]:
+
+def endpoint(studios: dict[str, Studio], runs: Runs) -> Callable[..., Iterator[tuple]]:
+    """Return what the button and the API's /generate run, on any of the model sets."""
+
+    def panels(faces: str, *given: Any) -> Iterator[Panel]:
         yield from studios[faces].panels(*given)
 
-    work = gpu.borrow(
-        panels, sound=lambda _faces, _folder, speech, _reference, film, *_: film or speech
-    )
+    work = gpu.borrow(panels, speech=lambda _faces, _folder, inputs, _progress: inputs.sound)
     first = next(iter(studios))
 
+    # Gradio finds its progress bar by this default, and language models their tool by this name.
     def generate(
         speech: str | None = None,
         reference: str | None = None,
         film: str | None = None,
         faces: str = first,
         request: gr.Request | None = None,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008  Gradio finds its bar by this default
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> Iterator[tuple]:
         """Make talking faces from a voice alone: Speech2Video, and SDFA and S2F+SDFA beside it.
 
@@ -199,25 +205,11 @@ def connect(
             The videos of Speech2Video, SDFA and S2F+SDFA, and the film cut to its face; a note on
             each; one video of all side by side; a status line.
         """
-        visitor = request and request.session_hash
-        chosen = partial(work, faces)
-        yield from studio.generate(chosen, jobs, visitor, speech, reference, film, progress)
+        inputs = Inputs(speech, reference, film)
+        yield from runs.run(
+            visitor_of(request),
+            lambda folder: show(work(faces, folder, inputs, progress)),
+            EMPTY,
+        )
 
-    speak, stop = buttons
-    status = outputs[-1]
-    running = speak.click(
-        generate,
-        inputs,
-        outputs,
-        api_name="generate",
-        validator=check,
-        concurrency_id="model",
-        show_progress_on=status,  # a bar over every output would hide the videos already made
-    )
-    stop_with(stop, running, status, jobs)
-    quietly = {"api_visibility": "private", "show_progress": "hidden"}
-    montage = outputs[-2]
-    speak.click(lambda: gr.DownloadButton(interactive=False), None, montage, **quietly)
-    running.then(
-        lambda path: gr.DownloadButton(interactive=bool(path)), montage, montage, **quietly
-    )
+    return generate

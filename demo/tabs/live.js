@@ -1,20 +1,24 @@
 // The Live tab in the visitor's browser: the microphone goes out in pieces, faces come back in strips.
 //
-// One piece is on its way at a time; what is said meanwhile goes with the next one. So nothing is lost,
-// nothing overtakes, and on a slow way the pieces are longer instead of later and later.
+// One piece is on its way at a time; what is said meanwhile goes with the next one. So nothing is lost
+// and nothing arrives out of order, and a slow connection makes the pieces longer, not later and later.
 
-const PIECE = 0.12; // seconds, at least: three frames
-const KEPT = 1; // seconds of speech that may wait; what is older would only be shown too late
-const FRAME = 40; // milliseconds
-const SLACK = 2; // frames that may wait beyond those that have just come, against a stutter
+// Seconds: the shortest piece, three frames.
+const PIECE = 0.12;
+// Seconds of speech that may wait to be sent; frames of anything older would be shown too late.
+const WAITING = 1;
+// Milliseconds.
+const FRAME = 40;
+// Frames that may wait to be shown beyond those that have just come, against a stutter.
+const SLACK = 2;
 const WORDS = {
-  waiting: "One moment…",
-  stopped: "Stopped. Press Start to go on with a fresh face.",
+  connecting: "One moment…",
+  stopped: "Stopped. Press Start to begin again with a new face.",
   denied: "The microphone may not be used: allow it in the browser's settings for this page.",
   missing: "No microphone was found: connect one, and open this page by https.",
   lost: "The server cannot be reached: press Start to try again.",
 };
-// Runs beside the page, in the thread of the sound: hands over the samples as they come.
+// Runs beside the page, in the audio thread: hands over the samples as they come.
 const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
   process([[block]]) {
     if (block) this.port.postMessage(block.slice());
@@ -25,75 +29,81 @@ const TAP = `registerProcessor("tap", class extends AudioWorkletProcessor {
 const canvas = element.querySelector("canvas");
 const status = element.querySelector(".words");
 const brush = canvas.getContext("2d");
-const coming = []; // frames to be shown: an image with several side by side, and which of them
-let visit = null; // what is open while the visitor speaks
+// Frames to be shown: an image with several side by side, which of them, and their width.
+const queue = [];
+// What is open while the visitor speaks.
+let current = null;
 let playing = false;
-let due = 0; // milliseconds: when the next frame is to be shown
+// Milliseconds: when the next frame is to be shown.
+let due = 0;
 
-const say = words => { if (status.textContent !== words) status.textContent = words; };
+const print = words => { if (status.textContent !== words) status.textContent = words; };
 
 async function start() {
-  if (visit) return;
-  const mine = (visit = { blocks: [], length: 0, sending: false });
-  say(WORDS.waiting);
+  if (current) return;
+  const session = (current = { blocks: [], length: 0, sending: false });
+  print(WORDS.connecting);
   try {
-    mine.microphone = await navigator.mediaDevices.getUserMedia({ audio: true });
-    mine.sound = new AudioContext();
-    const { key, words, error } = await server.begin(mine.sound.sampleRate);
-    mine.key = key;
+    session.microphone = await navigator.mediaDevices.getUserMedia({ audio: true });
+    session.audio = new AudioContext();
+    const { key, words, error } = await server.begin(session.audio.sampleRate);
+    session.key = key;
     if (error) return stop(error);
-    await listen(mine);
-    say(words);
+    await tap(session);
+    print(words);
   } catch (error) {
     console.error(error);
-    stop(error.name === "NotAllowedError" ? WORDS.denied : mine.microphone ? WORDS.lost : WORDS.missing);
+    stop(error.name === "NotAllowedError" ? WORDS.denied : session.microphone ? WORDS.lost : WORDS.missing);
   }
-  if (visit !== mine) close(mine); // stopped before it had begun
+  // Stopped before it had begun.
+  if (current !== session) close(session);
 }
 
-async function listen(mine) {
+async function tap(session) {
   const module = URL.createObjectURL(new Blob([TAP], { type: "text/javascript" }));
-  await mine.sound.audioWorklet.addModule(module);
-  const tap = new AudioWorkletNode(mine.sound, "tap", { channelCount: 1, channelCountMode: "explicit" });
-  tap.port.onmessage = ({ data }) => take(mine, data);
-  mine.sound.createMediaStreamSource(mine.microphone).connect(tap).connect(mine.sound.destination);
+  await session.audio.audioWorklet.addModule(module);
+  const node = new AudioWorkletNode(session.audio, "tap", { channelCount: 1, channelCountMode: "explicit" });
+  node.port.onmessage = ({ data }) => take(session, data);
+  session.audio.createMediaStreamSource(session.microphone).connect(node).connect(session.audio.destination);
 }
 
-function take(mine, block) {
-  mine.blocks.push(block);
-  mine.length += block.length;
-  while (mine.length > KEPT * mine.sound.sampleRate) mine.length -= mine.blocks.shift().length;
-  if (visit === mine && !mine.sending && mine.length >= PIECE * mine.sound.sampleRate) send(mine);
+function take(session, block) {
+  const rate = session.audio.sampleRate;
+  session.blocks.push(block);
+  session.length += block.length;
+  while (session.length > WAITING * rate) session.length -= session.blocks.shift().length;
+  if (current === session && !session.sending && session.length >= PIECE * rate) send(session);
 }
 
-async function send(mine) {
-  if (!canvas.offsetParent) return stop(WORDS.stopped); // another tab of the page was opened
-  mine.sending = true;
+async function send(session) {
+  // Another tab of the page was opened.
+  if (!canvas.offsetParent) return stop(WORDS.stopped);
+  session.sending = true;
   try {
-    const { error, over, words, ...strip } = await server.hear([mine.key, packed(mine)]);
-    if (visit !== mine) return;
+    const { error, over, words, ...strip } = await server.feed([session.key, encode(session)]);
+    if (current !== session) return;
     await show(strip);
     if (error || over) stop(error ?? words);
-    else say(words);
+    else print(words);
   } catch (error) {
     console.error(error);
     stop(WORDS.lost);
   } finally {
-    mine.sending = false;
+    session.sending = false;
   }
 }
 
 // All that waits, as 16-bit samples in base64.
-function packed(mine) {
-  const samples = new DataView(new ArrayBuffer(2 * mine.length));
+function encode(session) {
+  const samples = new DataView(new ArrayBuffer(2 * session.length));
   let at = 0;
-  for (const block of mine.blocks)
+  for (const block of session.blocks)
     for (const value of block) {
       samples.setInt16(at, 32767 * Math.max(-1, Math.min(1, value)), true);
       at += 2;
     }
-  mine.blocks = [];
-  mine.length = 0;
+  session.blocks = [];
+  session.length = 0;
   let bytes = "";
   for (const byte of new Uint8Array(samples.buffer)) bytes += String.fromCharCode(byte);
   return btoa(bytes);
@@ -105,38 +115,38 @@ async function show({ frames, strip }) {
   image.src = "data:image/jpeg;base64," + strip;
   await image.decode();
   element.querySelector(".empty")?.remove();
-  for (let k = 0; k < frames; k++) coming.push([image, k, image.width / frames]);
-  coming.splice(0, Math.max(0, coming.length - frames - SLACK));
+  for (let k = 0; k < frames; k++) queue.push([image, k, image.width / frames]);
+  queue.splice(0, Math.max(0, queue.length - frames - SLACK));
   if (!playing) requestAnimationFrame(play);
   playing = true;
 }
 
 function play(now) {
   if (now >= due) {
-    const [image, k, width] = coming.shift();
+    const [image, k, width] = queue.shift();
     canvas.width = width;
     canvas.height = image.height;
     brush.drawImage(image, -k * width, 0);
     due = (now - due < FRAME ? due : now) + FRAME;
   }
-  playing = coming.length > 0;
+  playing = queue.length > 0;
   if (playing) requestAnimationFrame(play);
 }
 
 function stop(words) {
-  const mine = visit;
-  if (!mine) return;
-  visit = null;
-  say(words);
-  close(mine);
+  const session = current;
+  if (!session) return;
+  current = null;
+  print(words);
+  close(session);
 }
 
-async function close(mine) {
-  mine.microphone?.getTracks().forEach(track => track.stop());
-  if (mine.sound?.state !== "closed") mine.sound?.close();
-  const key = mine.key;
-  mine.key = null;
-  if (key) await server.end(key).then(show).catch(console.error);
+async function close(session) {
+  session.microphone?.getTracks().forEach(track => track.stop());
+  if (session.audio?.state !== "closed") session.audio?.close();
+  const key = session.key;
+  session.key = null;
+  if (key) await server.finish(key).then(show).catch(console.error);
 }
 
 canvas.addEventListener("start", start);

@@ -1,8 +1,8 @@
-"""What happens behind the Compare tab's buttons, in plain functions that know the page only by its values."""
+"""What happens behind the Compare tab's buttons: one run, and what the page shows of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,10 +12,13 @@ import gradio as gr
 import numpy as np
 import torch
 
+from demo.checks import NO_SPEECH
 from demo.names import ALL_READY, NAMES, PANELS, REAL, REAL_COMMENT
-from demo.runs import STOPPED, WORKING, Report, Runs, StoppedError, in_words, reporter
+from demo.runs import Report, as_gradio_errors, reporter
 from s2v_core.analysis import reference
+from s2v_core.errors import UserError
 from s2v_core.media import audio, montage, video
+from s2v_core.networks.syncnet import SHIFT
 from s2v_core.rates import frame_count
 from s2v_core.vocabulary import METHODS
 
@@ -23,76 +26,58 @@ if TYPE_CHECKING:
     from s2v_core.engine import Generation, Speech2Video
     from s2v_core.networks.syncnet import SyncNet
 
-SYNC_SECONDS = 10  # of a clip that SyncNet looks at
-SHORTEST_SYNC = 25  # frames; in less it cannot look 15 frames to either side
+# Of a clip, that SyncNet looks at.
+SYNC_SECONDS = 10
+# Frames; in less SyncNet cannot look 15 frames to either side.
+SHORTEST_SYNC = 25
+# The panel with all videos side by side.
+TOGETHER = "together"
+
+
+class Inputs(NamedTuple):
+    """The files that a visitor gave."""
+
+    speech: str | None = None
+    reference: str | None = None
+    film: str | None = None
+
+    @property
+    def sound(self) -> str:
+        """The file with the voice; UserError when there is none."""
+        found = self.film or self.speech
+        if found is None:
+            raise UserError(NO_SPEECH)
+        return found
 
 
 class Panel(NamedTuple):
-    """One video that is done, with the line under it; without a line it is the side-by-side one."""
+    """One video that is done, with the lines under it."""
 
     name: str
-    path: str
+    path: str | None
     note: str = ""
 
 
-Work = Callable[[Path, str, str | None, str | None, gr.Progress], Iterator[Panel]]
+NO_PANEL = Panel("", None)
+EMPTY = (*[None] * len(PANELS), *[""] * len(PANELS), None)
 
 
-def generate(
-    work: Work,
-    jobs: Runs,
-    visitor: str | None,
-    speech: str | None,
-    reference: str | None,
-    film: str | None,
-    progress: gr.Progress,
-) -> Iterator[tuple]:
-    """Yield four videos, four notes, the side-by-side file and the status, whenever one is done."""
-    shown = Shown()
-    yield shown.values(WORKING)
-    try:
-        with in_words(), jobs.begin(visitor) as folder:
-            for panel in work(folder, speech, reference, film, progress):
-                shown.add(panel)
-                yield shown.values()
-    except StoppedError:
-        yield shown.values(STOPPED)
-    except gr.Error as error:
-        yield shown.values(error.message)  # stays on the page when the notice is gone
-        raise
+def show(panels: Iterable[Panel]) -> Iterator[tuple]:
+    """Yield four videos, four notes, the side-by-side file and the status, whenever a panel is done."""
+    shown: dict[str, Panel] = {}
+    for panel in panels:
+        shown[panel.name] = panel
+        in_order = [shown.get(name, NO_PANEL) for name in (*PANELS, TOGETHER)]
+        videos, notes = [panel.path for panel in in_order], [panel.note for panel in in_order]
+        yield *videos[:-1], *notes[:-1], videos[-1], progress_note(shown)
 
 
-class Shown:
-    """What the page shows of one run so far."""
-
-    def __init__(self) -> None:
-        self.panels: dict[str, Panel] = {}
-        self.together: str | None = None
-
-    def add(self, panel: Panel) -> None:
-        """Take in what has just been made."""
-        if panel.note:
-            self.panels[panel.name] = panel
-        else:
-            self.together = panel.path
-
-    def values(self, status: str = "") -> tuple:
-        """Return the outputs' values, in their order."""
-        empty = Panel("", None)
-        panels = [self.panels.get(name, empty) for name in PANELS]
-        return (
-            *[panel.path for panel in panels],
-            *[panel.note for panel in panels],
-            self.together,
-            status or self.how_far(),
-        )
-
-    def how_far(self) -> str:
-        """Put into words how many of the methods are done."""
-        done = [method for method in METHODS if method in self.panels]
-        if len(done) == len(METHODS):
-            return ALL_READY
-        return f"{len(done)} of {len(METHODS)} ready; {NAMES[METHODS[len(done)]]} is next…"
+def progress_note(done: Container[str]) -> str:
+    """Put into words how many of the methods are done."""
+    to_come = [method for method in METHODS if method not in done]
+    if not to_come:
+        return ALL_READY
+    return f"{len(METHODS) - len(to_come)} of {len(METHODS)} ready; {NAMES[to_come[0]]} is next…"
 
 
 @dataclass
@@ -102,28 +87,21 @@ class Studio:
     model: Speech2Video
     syncnet: SyncNet | None = None
 
-    def panels(
-        self,
-        folder: Path,
-        speech: str | None,
-        reference: str | None,
-        film: str | None,
-        progress: gr.Progress,
-    ) -> Iterator[Panel]:
+    def panels(self, folder: Path, inputs: Inputs, progress: gr.Progress) -> Iterator[Panel]:
         """Yield each video as soon as it is written: the real one, the methods', all side by side."""
         report = reporter(folder, progress, NAMES)
-        with in_words():
-            waveform = audio.load(film or speech)
-            real = None
-            if film:
-                real, reference = self.read(Path(film), folder)
+        with as_gradio_errors():
+            waveform = audio.load(inputs.sound)
+            real, picture = None, inputs.reference
+            if inputs.film:
+                real, picture = self.read(Path(inputs.film), folder)
                 yield self.real_panel(folder, real, waveform)
             videos = {}
-            for result, frames in self.made(folder, film or speech, reference, report, real):
+            for result, frames in self.generate(folder, inputs.sound, picture, report, real):
                 videos[result.method] = result.path
-                notes = [describe(result), nearness(real, frames), self.synced(frames, waveform)]
-                yield Panel(result.method, str(result.path), lines(notes))
-            yield self.together(folder, videos, real, waveform)
+                notes = [speed_note(result), *self.measure(frames, real, waveform)]
+                yield Panel(result.method, str(result.path), join_lines(notes))
+            yield self.side_by_side(folder, videos, real, waveform)
 
     def read(self, film: Path, folder: Path) -> tuple[np.ndarray, str]:
         """Return a film's aligned frames, and the file of its first frame, which SDFA animates."""
@@ -137,39 +115,51 @@ class Studio:
         """Write the visitor's own video, cut to the face as the others are."""
         path = folder / "real.mp4"
         video.write(path, real, len(real), self.model.fps, waveform, comment=REAL_COMMENT)
-        notes = [f"{len(real)} frames, cut to the face", self.synced(real, waveform)]
-        return Panel(REAL, str(path), lines(notes))
+        notes = [f"{len(real)} frames, cut to the face", self.sync_note(real, waveform)]
+        return Panel(REAL, str(path), join_lines(notes))
 
-    def made(
+    def generate(
         self,
         folder: Path,
         speech: str,
-        reference: str | None,
+        picture: str | None,
         report: Report,
         real: np.ndarray | None,
     ) -> Iterator[tuple[Generation, np.ndarray | None]]:
         """Yield every method's video, and its unlabelled frames where something scores them."""
-        kept: list[np.ndarray] = []
+        frames: list[np.ndarray] = []
         scored = real is not None or self.syncnet is not None
         for result in self.model.generate_each(
             speech,
             folder,
-            reference=reference,
+            reference=picture,
             progress=report,
-            watch=(lambda _, frame: kept.append(frame)) if scored else None,
+            watch=(lambda _, frame: frames.append(frame)) if scored else None,
         ):
-            yield result, np.stack(kept) if scored else None
-            kept.clear()
+            yield result, np.stack(frames) if scored else None
+            frames.clear()
 
-    def synced(self, frames: np.ndarray | None, waveform: torch.Tensor) -> str:
+    def measure(
+        self, frames: np.ndarray | None, real: np.ndarray | None, waveform: torch.Tensor
+    ) -> list[str]:
+        """Return the notes on a method's frames: beside the real ones, and by SyncNet, where there are any."""
+        if frames is None:
+            return []
+        similarity = "" if real is None else similarity_note(real, frames)
+        return [similarity, self.sync_note(frames, waveform)]
+
+    def sync_note(self, frames: np.ndarray, waveform: torch.Tensor) -> str:
         """Put SyncNet's verdict on a clip's beginning into a line, if there is a SyncNet."""
         if self.syncnet is None or len(frames) < SHORTEST_SYNC:
             return ""
         pictures = torch.from_numpy(frames[: SYNC_SECONDS * self.model.fps])
         sync = self.syncnet.score(pictures.permute(0, 3, 1, 2) / 127.5 - 1, waveform)
-        return f"AV confidence {sync.confidence:.2f} · offset {sync.offset} frames"
+        # The largest offset that SyncNet looks for says that none fits.
+        clear = abs(sync.offset) < SHIFT
+        offset = f"offset {sync.offset} frames" if clear else "no clear offset"
+        return f"AV confidence {sync.confidence:.2f} · {offset}"
 
-    def together(
+    def side_by_side(
         self,
         folder: Path,
         videos: dict[str, Path],
@@ -177,28 +167,28 @@ class Studio:
         waveform: torch.Tensor,
     ) -> Panel:
         """Write all videos side by side into one file."""
-        panels = {NAMES[method]: video.read(path) for method, path in videos.items()}
+        panels: dict[str, Iterable[np.ndarray]] = {
+            NAMES[method]: video.read(path) for method, path in videos.items()
+        }
         if real is not None:
             panels[NAMES[REAL]] = real
         path = folder / "speech2video-side-by-side.mp4"
         n_frames = frame_count(len(waveform), self.model.fps)
         montage.write(path, panels, n_frames, self.model.fps, waveform)
-        return Panel("together", str(path))
+        return Panel(TOGETHER, str(path))
 
 
-def describe(result: Generation) -> str:
-    """Put one video's numbers into a line."""
+def speed_note(result: Generation) -> str:
+    """Put how long one video took into a line."""
     return f"took {result.seconds:.1f} s · real-time factor {result.realtime_factor:.2f}"
 
 
-def nearness(real: np.ndarray | None, frames: np.ndarray | None) -> str:
-    """Put how near a video is to the real one into a line, if there is a real one."""
-    if real is None:
-        return ""
-    near = reference.scores(real, frames)
-    return f"SSIM {near['ssim']:.3f} · PSNR {near['psnr']:.1f} dB"
+def similarity_note(real: np.ndarray, frames: np.ndarray) -> str:
+    """Put how similar a video is to the real one into a line."""
+    scores = reference.scores(real, frames)
+    return f"SSIM {scores['ssim']:.3f} · PSNR {scores['psnr']:.1f} dB"
 
 
-def lines(notes: list[str]) -> str:
+def join_lines(notes: list[str]) -> str:
     """Return Markdown with each note that is not empty on a line of its own."""
     return "  \n".join(filter(None, notes))

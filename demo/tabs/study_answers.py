@@ -18,15 +18,19 @@ NATURAL, EMOTION = "natural", "emotion"
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer; whoever gave it is a random word, and no voice is kept."""
+    """One answer; the participant is a random word, and no voice is kept."""
 
     participant: str
-    question: str  # NATURAL or EMOTION
+    # NATURAL or EMOTION.
+    question: str
     clip: str
-    left: str  # a method; the only one when the question is EMOTION
+    # A method; the only one when the question is EMOTION.
+    left: str
     right: str
-    choice: str  # a method, or an emotion's code
-    acted: str = ""  # the emotion that was acted
+    # A method, or an emotion's code.
+    choice: str
+    # The emotion that was acted.
+    acted: str = ""
 
 
 class Share(NamedTuple):
@@ -46,7 +50,7 @@ class Answers:
         self.path = path
 
     def add(self, answer: Answer) -> None:
-        """Append an answer with its time, in a single write: lines never run into each other."""
+        """Append an answer with its time, in a single write, so that lines never run into each other."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **asdict(answer)}
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -67,7 +71,9 @@ def preferred(answers: Iterable[Answer]) -> list[Share]:
     """Return for each method how often it was chosen as the more natural one when it was shown."""
     asked = [answer for answer in answers if answer.question == NATURAL]
     return _shares(
-        (method, answer.choice == method) for answer in asked for method in _shown(answer)
+        (method, answer.choice == method)
+        for answer in asked
+        for method in (answer.left, answer.right)
     )
 
 
@@ -75,10 +81,6 @@ def recognised(answers: Iterable[Answer]) -> list[Share]:
     """Return for each method how often the emotion that was acted was seen in its silent video."""
     asked = (answer for answer in answers if answer.question == EMOTION)
     return _shares((answer.left, answer.choice == answer.acted) for answer in asked)
-
-
-def _shown(answer: Answer) -> tuple[str, str]:
-    return answer.left, answer.right
 
 
 def _shares(events: Iterable[tuple[str, bool]]) -> list[Share]:

@@ -78,7 +78,7 @@ def sound(tmp_path: Path) -> Callable[..., str]:
 
 
 class Bar:
-    """A progress bar that remembers what it was told."""
+    """A progress bar that keeps what it was given."""
 
     def __init__(self) -> None:
         self.seen: list[tuple] = []
@@ -136,7 +136,7 @@ def server(
 
 @pytest.fixture(scope="module")
 def browser(server: str, speech: Path) -> Iterator[Browser]:
-    """A Chromium whose microphone hears the example over and over."""
+    """A Chromium whose microphone plays the example over and over."""
     chromium = shutil.which("chromium")
     if not chromium:
         missing = pytest.fail if os.environ.get("CI") else pytest.skip

@@ -12,6 +12,7 @@ import soundfile
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError, ValidationError
 
+from demo.tabs.mixer import SAME
 from s2v_core.media import audio
 from s2v_core.rates import SAMPLE_RATE
 
@@ -44,7 +45,7 @@ def test_the_readmes_program_makes_a_face_say_the_words_of_another(server, speec
     assert status.startswith("Ready")
 
 
-def test_what_is_heard_is_told(client, speech):
+def test_what_is_heard_is_put_into_words(client, speech):
     portraits, figure, words = client.predict(handle_file(speech), api_name="/hear")
     assert len(portraits) == 5 and figure["type"] == "matplotlib"
     assert words.startswith("Nearest: Man 2301")  # whose test clip it is
@@ -58,12 +59,18 @@ def test_the_endpoints_say_what_they_take(client):
         assert all(field["python_type"]["type"] for field in endpoint["parameters"])
 
 
+def test_a_mixture_is_of_the_voices_own_face_and_feeling_unless_named(client):
+    api = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    defaults = {f["parameter_name"]: f["parameter_default"] for f in api["/mix"]["parameters"]}
+    assert defaults["face"] == defaults["emotion"] == SAME and defaults["amount"] == 1
+
+
 def test_unreadable_speech_is_refused_before_the_queue(client, not_audio):
     with pytest.raises(ValidationError, match="cannot be read as audio"):
         client.predict(handle_file(not_audio), api_name="/generate")
 
 
-def test_unreadable_picture_is_told_in_words(client, speech, not_audio):
+def test_an_unreadable_picture_is_refused_in_words(client, speech, not_audio):
     with pytest.raises(AppError, match="not a picture"):
         client.predict(handle_file(speech), handle_file(not_audio), api_name="/generate")
 

@@ -16,7 +16,10 @@ def test_missing_weights_are_one_line_and_exit_2(monkeypatch, capsys):
 
     monkeypatch.setattr(s2v_core, "load", load)
     assert app.main() == 2
-    assert capsys.readouterr().err == "checkpoints/avatars has no speech2video.safetensors.\n"
+    assert (
+        capsys.readouterr().err
+        == "speech2video: checkpoints/avatars has no speech2video.safetensors.\n"
+    )
 
 
 def test_the_page_is_launched_on_the_model(monkeypatch, fake_model):

@@ -36,6 +36,12 @@ LIMIT = 3  # seconds
 COLUMNS = (
     "() => [...document.querySelectorAll('#results .result')].map(result => result.offsetLeft)"
 )
+COLOURS = """button => {
+    const style = getComputedStyle(button);
+    return [style.color, style.backgroundColor].map(colour => colour.match(/[\\d.]+/g).map(Number));
+}"""
+CUT_CAPTIONS = """() => [...document.querySelectorAll('#near .caption-label')].filter(
+    label => label.scrollWidth > label.clientWidth).map(label => label.textContent)"""
 OVERFLOW = "() => document.documentElement.scrollWidth - window.innerWidth"
 
 
@@ -182,6 +188,9 @@ def test_a_chosen_face_says_the_words_of_an_example(visit, tmp_path):
     expect(tab.locator("#heard-status")).to_contain_text("Nearest: Woman 2016, sad.")
     tab.wait_for_selector("#heard img")
     tab.screenshot(path=tmp_path / "heard.png", full_page=True)
+    for width in (1280, 820, 390):
+        tab.set_viewport_size({"width": width, "height": 900})
+        assert tab.evaluate(CUT_CAPTIONS) == []
 
 
 def test_two_visitors_take_part_in_the_study_at_once(visit, answers, tmp_path):
@@ -218,6 +227,26 @@ def test_a_phone_shows_one_column_and_never_scrolls_sideways(visit, tmp_path):
         open_tab(tab, name)
         assert tab.evaluate(OVERFLOW) <= 0
         tab.screenshot(path=tmp_path / f"phone-{name}.png", full_page=True)
+
+
+def luminance(colour: list[float]) -> float:
+    """WCAG 2's relative luminance of an sRGB colour from 0 to 255."""
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in (v / 255 for v in colour)
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("look", ["light", "dark"])
+def test_the_main_button_can_be_read_also_under_the_pointer(visit, look):
+    """The contrast of WCAG 2, level AA, for small print."""
+    button = visit(color_scheme=look).locator("#speak")
+    for act in (button.focus, button.hover):
+        act()
+        button.page.wait_for_timeout(500)  # the colour fades
+        dark, bright = sorted(map(luminance, button.evaluate(COLOURS)))
+        assert (bright + 0.05) / (dark + 0.05) >= 4.5
 
 
 def test_the_page_is_ready_within_three_seconds(browser, server):

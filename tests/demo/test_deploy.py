@@ -49,7 +49,7 @@ def test_weights_can_come_from_a_model_repository(hub_stand_in, api) -> None:
     assert hub_stand_in.created[0]["hardware"] == "zero-a10g"
 
 
-def test_a_refusal_is_told_in_words(hub_stand_in, api) -> None:
+def test_a_refusal_is_put_into_words(hub_stand_in, api) -> None:
     hub_stand_in.refuse = 403
     with pytest.raises(UserError, match="may not write"):
         deploy.deploy("someone/demo", deploy.files(), api=api)

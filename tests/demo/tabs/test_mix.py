@@ -1,91 +1,15 @@
-"""Where the Mix tab's words, face and emotion come from, and what What it heard shows of a voice."""
+"""The Mix tab's checks."""
 
 from __future__ import annotations
 
-import gradio as gr
-import pytest
-import torch
-
 from demo.tabs import mix
-from demo.tabs.explain import NEAREST, Ear
-from demo.tabs.mix import SAME, Mixer
-from demo.widgets import EXAMPLES, examples
-from s2v_core.analysis.speakers import Speakers
-from s2v_core.media import audio, video
-from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
-from s2v_core.rates import frame_count
+from demo.tabs.mixer import SAME
+from demo.widgets import EXAMPLES
 
 SAD = EXAMPLES / "sad_woman_german.wav"
-
-
-@pytest.fixture(scope="module")
-def mixer(model) -> Mixer:
-    return Mixer(model, Speakers.of(model))
-
-
-@pytest.fixture(scope="module")
-def words() -> torch.Tensor:
-    return audio.load(SAD)
-
-
-def test_every_face_and_emotion_in_the_lists_can_be_had(mixer, words, monkeypatch):
-    """All names, without hearing the same voices again and again."""
-    heard = mixer.model.retrieve(words[None])
-    monkeypatch.setattr(mixer.model, "retrieve", lambda _: heard)
-    faces, emotions = mixer.faces(), mixer.emotions()
-    assert len(faces) == 1 + len(examples()) + 21
-    assert {mixer.face(name, words).shape for _, name in faces} == {heard[1].shape}
-    assert {mixer.emotion(name, words).shape for _, name in emotions} == {heard[0].shape}
-    assert len({label for label, _ in emotions}) == len(emotions)
-
-
-def test_a_voice_is_the_words_own_an_example_or_a_file(mixer, words, monkeypatch):
-    seen = []
-    monkeypatch.setattr(
-        mixer.model, "retrieve", lambda voice: seen.append(voice.shape[1]) or (None, None)
-    )
-    angry = "Angry man (German)"
-    for name in (SAME, str(SAD), angry):
-        mixer.face(name, words)
-        mixer.emotion(name, words)
-    length = len(audio.load(examples()[angry]))
-    assert seen == [len(words)] * 4 + [length] * 2
-
-
-def test_three_sources_make_one_video(mixer, tmp_path, bar):
-    path, note = mixer.mix(tmp_path, str(SAD), "2008", "2015 HAP", 0.5, bar)
-    assert video.probe(path).n_frames == frame_count(len(audio.load(SAD)), 25)
-    assert "50% of the emotion" in note
-    assert bar.seen[-1][0] == "Mixing" and bar.seen[-1][1] == bar.seen[-1][2]
-
-
-@pytest.mark.parametrize("given", [("nobody", SAME), (SAME, "2301 ANG")])
-def test_an_unknown_name_is_refused_in_words(mixer, tmp_path, bar, given):
-    with pytest.raises(gr.Error, match="choose"):
-        mixer.mix(tmp_path, str(SAD), *given, 1.0, bar)
-    assert not list(tmp_path.iterdir())
 
 
 def test_each_recording_is_checked_on_its_own(not_audio):
     verdicts = mix.check(None, SAME, SAME, 1.0, str(SAD), str(not_audio))
     assert [v["is_valid"] for v in verdicts] == [False, True, True, True, True, False]
     assert "letter.wav" in verdicts[5]["message"]
-
-
-def test_an_observed_voice_is_named_with_its_portrait(model, tmp_path):
-    """An EmoDB test clip of speaker 2016: the voice is known, the recording is not."""
-    portraits, figure, words = Ear(model, Speakers.of(model), None).listen(tmp_path, str(SAD))
-    assert words == "Nearest: Woman 2016, sad."
-    assert len(portraits) == NEAREST and portraits[0][1].startswith("2016 · 0.")
-    assert [axes.get_title(loc="left") for axes in figure.axes][:2] == [
-        "Waveform",
-        "Mel spectrogram",
-    ]
-
-
-def test_syncnets_curve_follows_the_video_where_there_is_a_syncnet(model, tmp_path):
-    torch.manual_seed(0)
-    small = SyncNetConfig(size=112, lips=(4,) * 6, voice=(4,) * 6, feature=8)
-    ear = Ear(model, Speakers.of(model), SyncNet(small).eval())
-    curve = ear.listen(tmp_path, str(SAD))[1].axes[3].lines[0]
-    assert len(curve.get_xdata()) == frame_count(len(audio.load(SAD)), 25) - 5
