@@ -19,7 +19,7 @@ from torch import Tensor
 
 from s2v_core.errors import AudioError, CheckpointError, UserError
 from s2v_core.face.align import TEMPLATE, crop, similarity
-from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet, detect_all, locate
+from s2v_core.face.landmarks import Box, LandmarkConfig, LandmarkNet, detect_all, locate
 from s2v_core.face.points import LIDS, POINTS, smooth_points
 from s2v_core.media import audio, reader
 from s2v_core.media.decode import UnreadableError
@@ -182,7 +182,7 @@ def _corpus_points(landmarks: Path, n_frames: int) -> np.ndarray:
     return smooth_points(points, SMOOTHING["exact"])
 
 
-def find_face(frames: np.ndarray) -> tuple[float, ...]:
+def find_face(frames: np.ndarray) -> Box:
     """Return the box (x, y, width, height) of the one face in ``frames (N, H, W, 3)``.
 
     Raises UnusableError when most of LOOKS frames have none, or a second one beside the largest.
@@ -195,7 +195,8 @@ def find_face(frames: np.ndarray) -> tuple[float, ...]:
     crowded = sum(len(boxes) > 1 for boxes in found)
     if 2 * crowded > LOOKS:
         raise UnusableError("two faces", f"in {crowded} of {LOOKS} frames looked at")
-    return tuple(np.median(largest, axis=0))
+    x, y, width, height = np.median(largest, axis=0)
+    return x, y, width, height
 
 
 def _crop(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
