@@ -144,6 +144,12 @@ def default_model() -> Path:
     return PACKED if PACKED.is_dir() and not CHECKOUT.is_dir() else CHECKOUT
 
 
+def shipped_models() -> list[Path]:
+    """Return the folders of the default model set and of those beside it; the default alone if there are none."""
+    beside = sorted(network.parent for network in default_model().parent.glob("*/composer"))
+    return beside or [default_model()]
+
+
 def write_stored_clips(students: Path, clips: Iterable[StoredClip]) -> None:
     """Write what ``ModelSet.stored_clips`` reads into the ``students`` folder, in the order given."""
     with (students / STORED_CLIPS).open("w", encoding="utf-8", newline="") as file:

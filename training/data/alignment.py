@@ -1,6 +1,6 @@
-"""One clip made ready: 25 frames a second around a face that stands still, and their speech at 16 kHz.
+"""Align one clip: crops of its face at 25 frames a second, and their speech at 16 kHz.
 
-A clip that cannot be used raises UnusableError, which says why: a kind, to count, and the particulars.
+A clip that cannot be used raises UnusableError with a reason, which is counted, and details.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from s2v_core.models import checkpoint
 from s2v_core.rates import FPS, FRAME_SAMPLES, SAMPLE_RATE
 from training.data.corpora import Clip
 
-SMOOTHING = {
-    "exact": 1,
-    "network": 7,
-}  # frames; the network's points tremble, a corpus's own do not
-MAX_MISMATCH = 0.2  # seconds that sound and picture, or a file and its header, may differ in length
-LOOKS = 8  # frames of a clip in which faces are looked for
+# Frames that points are smoothed over; the network's are noisy, a corpus's own are not.
+SMOOTHING = {"exact": 1, "network": 7}
+# Seconds by which sound and picture, or a file and its header, may differ in length.
+MAX_MISMATCH = 0.2
+# Frames of a clip in which faces are looked for.
+LOOKS = 8
 LFS_STUB = b"version https://git-lfs"
 
 
@@ -46,12 +46,16 @@ class UnusableError(Exception):
 
 @dataclass(frozen=True)
 class Aligned:
-    """A clip as the trainers see and hear it."""
+    """A clip as trainers use it."""
 
-    frames: np.ndarray  # (N, 128, 96, 3) uint8 RGB
-    speech: np.ndarray  # (N, 640) int16
-    points: np.ndarray  # (N, 13, 2) float32, in crop pixels: face.POINTS, then LIDS
-    fps: float  # of the source
+    # (N, 128, 96, 3) uint8 RGB
+    frames: np.ndarray
+    # (N, 640) int16
+    speech: np.ndarray
+    # (N, 13, 2) float32, in crop pixels: face.POINTS, then LIDS
+    points: np.ndarray
+    # Of the source.
+    fps: float
 
 
 @dataclass(frozen=True)
@@ -64,17 +68,17 @@ class Picture:
 
 
 def align_clip(clip: Clip, net: LandmarkNet | None) -> Aligned:
-    """Return ``clip`` made ready; ``net`` finds the faces of clips without landmarks of their own."""
+    """Return ``clip`` aligned; ``net`` finds the landmarks of clips without their own."""
     _check_files(clip)
     picture, speech = _together(clip.video) if clip.audio == clip.video else _apart(clip)
-    shown, heard = len(picture.frames) / FPS, len(speech) / SAMPLE_RATE
-    if abs(heard - shown) > MAX_MISMATCH:
-        detail = f"{heard:.2f} s of sound for {shown:.2f} s of picture"
+    of_picture, of_sound = len(picture.frames) / FPS, len(speech) / SAMPLE_RATE
+    if abs(of_sound - of_picture) > MAX_MISMATCH:
+        detail = f"{of_sound:.2f} s of sound for {of_picture:.2f} s of picture"
         raise UnusableError("sound and picture differ in length", detail)
     points = find_points(picture.frames, clip.landmarks, net)
     n = min(len(picture.frames), len(speech) // FRAME_SAMPLES)
     crops, moved = zip(
-        *(_straight(*pair) for pair in zip(picture.frames[:n], points[:n], strict=True)),
+        *(_crop(*pair) for pair in zip(picture.frames[:n], points[:n], strict=True)),
         strict=True,
     )
     samples = (speech[: n * FRAME_SAMPLES].numpy() * 32767).round().astype(np.int16)
@@ -181,22 +185,22 @@ def _corpus_points(landmarks: Path, n_frames: int) -> np.ndarray:
 def find_face(frames: np.ndarray) -> Box:
     """Return the box (x, y, width, height) of the one face in ``frames (N, H, W, 3)``.
 
-    UnusableError when most of the frames looked at show none, or a second one beside the largest.
+    Raises UnusableError when most of LOOKS frames have none, or a second one beside the largest.
     """
     at = np.linspace(0, len(frames) - 1, LOOKS).round().astype(int)
-    seen = [detect_all(frames[k]) for k in at]
-    shown = [boxes[0] for boxes in seen if boxes]
-    if 2 * len(shown) < LOOKS:
-        raise UnusableError("no face", f"in {LOOKS - len(shown)} of {LOOKS} frames looked at")
-    crowded = sum(len(boxes) > 1 for boxes in seen)
+    found = [detect_all(frames[k]) for k in at]
+    largest = [boxes[0] for boxes in found if boxes]
+    if 2 * len(largest) < LOOKS:
+        raise UnusableError("no face", f"in {LOOKS - len(largest)} of {LOOKS} frames looked at")
+    crowded = sum(len(boxes) > 1 for boxes in found)
     if 2 * crowded > LOOKS:
         raise UnusableError("two faces", f"in {crowded} of {LOOKS} frames looked at")
-    x, y, width, height = np.median(shown, axis=0)
+    x, y, width, height = np.median(largest, axis=0)
     return x, y, width, height
 
 
-def _straight(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the aligned crop of a frame and where its points (13, 2) come to lie in it."""
+def _crop(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the aligned crop of a frame, and its points (13, 2) in the crop."""
     matrix = similarity(points[: len(TEMPLATE)].astype(float), TEMPLATE)
     moved = points @ matrix[:, :2].T + matrix[:, 2]
     return crop(frame, points), moved.astype(np.float32)
