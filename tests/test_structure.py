@@ -65,7 +65,7 @@ def imported(source: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports name their package in full"
+            assert node.level == 0 and node.module, "imports name their package in full"
             yield node.module.split(".")[0]
 
 
