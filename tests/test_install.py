@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from email.parser import Parser
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -21,6 +25,9 @@ from s2v_core.models.model_set import NETWORKS
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MODEL = "s2v_core/models/avatars"
+# training.mesh runs in an environment of its own, since MediaPipe needs an older NumPy.
+# pydantic_core is a part of pydantic, which pins its version.
+EXEMPT = {"mediapipe", "pydantic_core"}
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
 
@@ -45,6 +52,34 @@ def test_a_space_installs_the_dependencies_and_the_extra_demo() -> None:
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     listed = [line for line in lines if not line.startswith("#")]
     assert listed == [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["demo"]]
+
+
+@pytest.mark.parametrize(
+    ("room", "extra"), [("s2v_core", None), ("demo", "demo"), ("training", "train")]
+)
+def test_each_room_imports_only_what_its_installation_brings(room: str, extra: str | None) -> None:
+    extras = PROJECT["optional-dependencies"]
+    brought = {name(line) for line in [*PROJECT["dependencies"], *extras.get(extra, [])]}
+    distributions = packages_distributions()
+    for module in set(imports(room)) - EXEMPT:
+        assert brought & {name(found) for found in distributions[module]}, module
+
+
+def imports(room: str) -> Iterator[str]:
+    """Yield the packages, neither Python's nor the project's own, that a room's modules import."""
+    ours = {"s2v_core", "demo", "training", *sys.stdlib_module_names}
+    for path in (ROOT / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            else:
+                modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            yield from {module.split(".")[0] for module in modules} - ours
+
+
+def name(requirement: str) -> str:
+    """Return a requirement's or a distribution's name, in the one spelling that all share."""
+    return re.split(r"[^\w.-]", requirement)[0].lower().replace("_", "-")
 
 
 def test_the_wheel_is_small_and_carries_the_model_that_the_checkout_has(wheel: Path) -> None:

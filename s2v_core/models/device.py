@@ -15,9 +15,9 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """Return the torch type called ``name``; "auto" is bfloat16 where ``device`` multiplies matrices of it.
+    """Return the torch type called ``name``; "auto" is bfloat16 where ``device`` multiplies bfloat16 matrices.
 
-    A CPU that only converts to it is up to twenty times slower with it than with float32.
+    A CPU that can only convert to bfloat16 is up to twenty times slower with it than with float32.
     """
     if name != "auto":
         return getattr(torch, name)

@@ -85,7 +85,7 @@ class ModelSet:
         Raises CheckpointError when the folder or a network is missing, damaged or of another set.
         """
         self._check_folder()
-        networks = {
+        networks: dict[str, Any] = {
             name: checkpoint.load_network(self.folder / name, *types)
             for name, types in NETWORKS.items()
             if name not in OPTIONAL or self.has(name)
@@ -124,29 +124,38 @@ class ModelSet:
             )
 
     def _check_motion(self, networks: dict[str, Any]) -> None:
-        """Raise CheckpointError unless the motion that the composer renders, or all but the lids, is predicted."""
-        drawn, motion = networks["composer"].config.motion, networks.get("motion")
-        folder = self.folder / "motion"
-        if motion is not None and motion.config.encoder not in networks:
-            raise CheckpointError(
-                f"{self.folder / motion.config.encoder} is missing, and {folder} needs it; fetch the "
-                "whole repository."
-            )
-        if drawn and motion is None:
+        """Raise CheckpointError unless S_mot predicts the numbers that the composer renders, or all but the lids."""
+        folder, rendered = self.folder / "motion", networks["composer"].config.motion
+        if not rendered:
+            return
+        if "motion" not in networks:
             raise CheckpointError(
                 f"{folder} is missing, and the composer renders what it predicts; fetch the whole "
                 "repository."
             )
-        if drawn and motion.config.motion not in (drawn, drawn - 1):
+        encoder = networks["motion"].config.encoder
+        if encoder not in networks:
             raise CheckpointError(
-                f"{folder} predicts {motion.config.motion} numbers of motion, and the composer renders "
-                f"{drawn}: they are of different model sets; fetch the whole repository."
+                f"{self.folder / encoder} is missing, and {folder} reads its features; fetch the whole "
+                "repository."
+            )
+        predicted = networks["motion"].config.motion
+        if predicted not in (rendered, rendered - 1):
+            raise CheckpointError(
+                f"{folder} predicts {predicted} numbers of motion, and the composer renders {rendered}: "
+                "they are of different model sets; fetch the whole repository."
             )
 
 
 def default_model() -> Path:
     """Return the folder of the default model set: the checkout's, else the installed package's."""
     return PACKED if PACKED.is_dir() and not CHECKOUT.is_dir() else CHECKOUT
+
+
+def shipped_models() -> list[Path]:
+    """Return the folders of the default model set and of those beside it; the default alone if there are none."""
+    beside = sorted(network.parent for network in default_model().parent.glob("*/composer"))
+    return beside or [default_model()]
 
 
 def write_stored_clips(students: Path, clips: Iterable[StoredClip]) -> None:
