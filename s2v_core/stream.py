@@ -19,7 +19,7 @@ SETTLED = 20 * SAMPLE_RATE
 class Stream:
     """Renders each frame as soon as it is known, from speech that comes in pieces of any size.
 
-    A frame is known 90 ms after its end, since the networks look that far ahead. The face, identity and
+    A frame is known 120 ms after its end, since the networks look that far ahead. The face, identity and
     emotion, is retrieved from the first 0.1 s of a voice, and again each time the voice has become twice
     as long, up to 20 s: then the face is settled. From there on the frames are those of the same speech
     in a file, up to float rounding. A silent start is no voice: it shows the face retrieved for silence.

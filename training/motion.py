@@ -23,10 +23,9 @@ from tqdm import tqdm
 
 from s2v_core.errors import UserError
 from s2v_core.models import checkpoint
-from s2v_core.models.model_set import NETWORKS
-from s2v_core.networks.cpc import CPC
+from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.motion_student import MotionConfig, MotionStudent
-from s2v_core.networks.phonetic_encoder import PhoneticEncoder
+from s2v_core.networks.phonetic_encoder import PhoneticConfig, PhoneticEncoder
 from s2v_core.settings import Settings
 from s2v_core.streaming.encoders import SEGMENT, motion_steps
 from training.data.augment import augment, other_voice
@@ -247,13 +246,20 @@ def reliability(
     return {"opening": opening, "mouth": float(np.mean(mouth)), "turn": turn, "nod": nod}
 
 
+def load_encoder(folder: Path, name: str) -> CPC | PhoneticEncoder:
+    """Return the network in ``folder`` that a student's ``model.encoder`` calls ``name``."""
+    if name == "phonetic":
+        return checkpoint.load_network(folder, PhoneticEncoder, PhoneticConfig)
+    return checkpoint.load_network(folder, CPC, CPCConfig)
+
+
 def main(args: argparse.Namespace) -> None:
     """Train, report on the validation clips and export."""
     config = settings.read(args.config, MotionSettings, args.overrides)
     clips, val = Clips.read(args.data, "train"), Clips.read(args.data, "val")
     name = config.model.encoder
     folder = Path(config.encoder) if config.encoder else args.run / "export" / name
-    encoder = checkpoint.load_network(folder, *NETWORKS[name])
+    encoder = load_encoder(folder, name)
     others = [
         (SpeechClips.read_source(Path(config.speech), source, "train"), share)
         for source, share in config.shares.items()

@@ -55,7 +55,8 @@ def read_frames(path: Path) -> np.ndarray:
     # OpenCV is that of MediaPipe's environment.
     import cv2
 
-    video, frames = cv2.VideoCapture(str(path)), []
+    video = cv2.VideoCapture(str(path))
+    frames: list[np.ndarray] = []
     while True:
         found, frame = video.read()
         if not found:

@@ -8,7 +8,8 @@ one phone from another. As published it attends to 30 seconds at once. Here a fr
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, cast
 
 import torch
 from pydantic import NegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -71,6 +72,11 @@ class PhoneticEncoder(nn.Module):
     that they had as a frame's own, so each frame costs the same, however long the speech.
     """
 
+    # Not saved: the mel filters, the window of a spectrum and Whisper's fixed positions.
+    bank: Tensor
+    bell: Tensor
+    positions: Tensor
+
     def __init__(self, config: PhoneticConfig) -> None:
         super().__init__()
         self.config = config
@@ -130,7 +136,8 @@ class PhoneticEncoder(nn.Module):
         count = frames.shape[1]
         mask = self._mask(count, past.known)
         x, layers = frames.flatten(1, 2), []
-        for block, kept in zip(self.blocks, past.layers, strict=True):
+        blocks = cast(Iterable[Block], self.blocks)
+        for block, kept in zip(blocks, past.layers, strict=True):
             pairs = block.keys_values(x)
             own = pairs.unflatten(2, (count, -1))[:, :, :, : config.own].flatten(2, 3)
             layers.append(torch.cat([kept, own], dim=2)[:, :, -config.past :])
@@ -195,8 +202,9 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         """Return what the steps ``x (B, n, width)`` find in ``keys`` and ``values (B, m, width)``."""
-        heads = (self._split(y) for y in (self.query(x), keys, values))
-        return self.out(F.scaled_dot_product_attention(*heads, mask).transpose(1, 2).flatten(2))
+        query, key, value = (self._split(y) for y in (self.query(x), keys, values))
+        found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return self.out(found.transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)

@@ -43,7 +43,9 @@ def test_a_frame_for_every_moment_of_the_speech(model, waveform, method) -> None
     assert frames.abs().max() <= 1
 
 
-def test_chunks_are_what_the_networks_give_of_the_whole(model, waveform) -> None:
+def test_chunks_are_what_the_networks_give_of_the_whole(
+    model, steps_of_the_whole, waveform
+) -> None:
     """All in one piece, as in training: no pieces, no threads, no chunks."""
     chunked, speech = whole(model, "speech2video", waveform), waveform[None]
     assert len(chunked) > 2 * CHUNK
@@ -51,8 +53,7 @@ def test_chunks_are_what_the_networks_give_of_the_whole(model, waveform) -> None
     with torch.inference_mode():
         mu, nu = model.retrieve(speech)
         motion = model.networks["motion"]
-        steps = motion.features(model.networks["cpc"], speech)
-        moves = motion.predict(motion.padded(steps, len(chunked)))
+        moves = motion.predict(motion.padded(steps_of_the_whole(speech), len(chunked)))
         moves = torch.cat([moves, lids(0, len(chunked), model.fps)[None]], dim=2)
         frames, _ = composer(moves, mu, nu, students.rest(nu))
     torch.testing.assert_close(chunked, frames[0], atol=1e-4, rtol=0)
