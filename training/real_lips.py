@@ -1,8 +1,8 @@
 """Compare the lips in finished videos with those of the films whose sound they were made from.
 
-    python -m s2v_core generate GRID/s2 GRID/s30 --methods speech2video --no-label --out results/strangers
-    uv run --no-project --python 3.11 --with mediapipe==0.10.21 python -m training.strangers \\
-        --made results/strangers --real GRID/s2 GRID/s30
+    python -m s2v_core generate GRID/s2 GRID/s30 --methods speech2video --no-label --out results/lips
+    uv run --no-project --python 3.11 --with mediapipe==0.10.21 python -m training.real_lips \\
+        --made results/lips --real GRID/s2 GRID/s30
 
 Both are followed by MediaPipe's face mesh, which no network here was trained with as a judge. Prints, for every film
 and on average, the correlation over time of how far the inner lips are apart. MediaPipe needs an environment of its
@@ -85,12 +85,12 @@ def main() -> None:
             FaceMesh,
         )
     except ImportError as error:
-        print(f"strangers: {error}; run it as --help says.", file=sys.stderr)
+        print(f"real_lips: {error}; run it as --help says.", file=sys.stderr)
         raise SystemExit(2) from None
     with FaceMesh(refine_landmarks=True) as face_mesh:
         found = compare(args.made, args.real, face_mesh)
     if not found:
-        print(f"strangers: {args.made} has no video of a film in --real.", file=sys.stderr)
+        print(f"real_lips: {args.made} has no video of a film in --real.", file=sys.stderr)
         raise SystemExit(2)
     for name, r in found.items():
         print(f"{name:>20} {r:6.3f}")

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from training import strangers
+from training import real_lips
 
 
 class Mouth:
@@ -36,14 +36,14 @@ def grey(values: list[int], height: int = 60, width: int = 60) -> np.ndarray:
 def test_the_opening_is_a_share_of_the_eyes_distance():
     # In a square picture the eyes are half of its side apart.
     np.testing.assert_allclose(
-        strangers.opening(grey([0, 51, 255]), Mouth()), [0, 0.2, 1], atol=1e-3
+        real_lips.opening(grey([0, 51, 255]), Mouth()), [0, 0.2, 1], atol=1e-3
     )
 
 
 def test_the_correlation_knows_no_scale_and_no_frames_that_one_of_them_lacks():
     real = np.array([0.0, 3, 1, 2, 9])
-    assert strangers.correlation(2 * real[:4] + 1, real) == pytest.approx(1)
-    assert strangers.correlation(real, -real) == pytest.approx(-1)
+    assert real_lips.correlation(2 * real[:4] + 1, real) == pytest.approx(1)
+    assert real_lips.correlation(real, -real) == pytest.approx(-1)
 
 
 def test_videos_are_compared_with_the_films_of_their_names(tmp_path, monkeypatch):
@@ -59,14 +59,14 @@ def test_videos_are_compared_with_the_films_of_their_names(tmp_path, monkeypatch
         path = tmp_path / f"{name}.speech2video.mp4"
         path.touch()
         values[path] = bright
-    monkeypatch.setattr(strangers, "read_frames", lambda path: grey([10 * v for v in values[path]]))
-    found = strangers.compare(tmp_path, [tmp_path / "s2", tmp_path / "s30"], Mouth())
+    monkeypatch.setattr(real_lips, "read_frames", lambda path: grey([10 * v for v in values[path]]))
+    found = real_lips.compare(tmp_path, [tmp_path / "s2", tmp_path / "s30"], Mouth())
     expected = np.corrcoef(made["lwbsza"], films["s30/lwbsza"])[0, 1]
     assert found == pytest.approx({"s2/bbaf2n": 1, "s30/lwbsza": expected}, abs=1e-2)
 
 
 def test_without_mediapipe_it_says_how_to_run_it(tmp_path):
-    command = ["-m", "training.strangers", "--made", str(tmp_path), "--real", str(tmp_path)]
+    command = ["-m", "training.real_lips", "--made", str(tmp_path), "--real", str(tmp_path)]
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True)
     assert done.returncode == 2
     assert "run it as --help says" in done.stderr
