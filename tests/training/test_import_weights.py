@@ -264,7 +264,7 @@ def published_sdfa(file: dict, windows: Tensor, picture: Tensor, draw: Tensor) -
     return F.conv_transpose2d(x, w["generator.dcl.5.weight"], stride=2, padding=1).tanh()
 
 
-def test_the_published_sdfa_draws_what_its_authors_draws(crema, tmp_path):
+def test_the_published_sdfa_renders_what_its_authors_renders(crema, tmp_path):
     """crema.dat's own sizes: 55,286,340 floats, as its file's length shows."""
     tensors = [t for part in ("encoder", "encoder_id", "generator") for t in crema[part].values()]
     assert sum(t.numel() for t in tensors if t.is_floating_point()) == 55_286_340

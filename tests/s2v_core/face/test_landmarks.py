@@ -103,7 +103,7 @@ def test_smoothing_leaves_constants_and_straight_motion():
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 7, 20])
-def test_smoothing_is_a_moving_average_with_held_ends(n_frames):
+def test_smoothing_is_a_moving_average_with_repeated_ends(n_frames):
     points = RNG(0).normal(size=(n_frames, 2, 2))
     expected = [
         np.mean([points[min(max(k + i, 0), n_frames - 1)] for i in (-2, -1, 0, 1, 2)], axis=0)
@@ -268,7 +268,7 @@ def test_the_last_number_of_motion_is_how_far_the_lids_have_fallen():
     np.testing.assert_allclose(motion[:, -1], [0, 0, -5, -10, -2, 0, 2], atol=1e-5)
 
 
-def test_eyes_that_are_shut_throughout_have_a_motion():
+def test_eyes_that_are_closed_throughout_have_a_motion():
     assert np.isfinite(face_motion(blinking([0] * 5))).all()
 
 

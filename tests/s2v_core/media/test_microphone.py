@@ -1,4 +1,4 @@
-"""Recording and listening, with a made sounddevice in place of the real one."""
+"""Recordings and streams, with a made sounddevice in place of the real one."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_live_microphones_sound_comes_at_16_khz(device):
     pieces.close()
 
 
-def test_listening_without_a_device_says_so(device):
+def test_a_stream_without_a_device_says_so(device):
     broken = "\ndef query_devices(kind):\n    raise PortAudioError('Error querying device -1')\n"
     device(FAKE_MICROPHONE + broken)
     with pytest.raises(MicrophoneError, match="no microphone"):
