@@ -26,7 +26,7 @@ from s2v_core.networks.students import Voice
 from s2v_core.rates import SAMPLE_RATE, frame_count, sample_count
 from s2v_core.stream import Stream
 from s2v_core.streaming.prefetch import prefetch
-from s2v_core.vocabulary import METHODS
+from s2v_core.vocabulary import METHODS, check_name, check_names
 
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]  # method, frames done, frames in all
@@ -58,10 +58,12 @@ class Speech2Video:
     def load(
         cls, model_set: ModelSet, device: str = "auto", precision: str = "auto"
     ) -> Speech2Video:
-        """Load a model set; CheckpointError when it is missing or damaged."""
-        networks, picked = model_set.read_networks(), pick_device(device)
+        """Load a model set; CheckpointError when it is missing or damaged, else as ``s2v_core.load``."""
+        picked = pick_device(device)
+        number = pick_precision(precision, picked)
+        networks = model_set.read_networks()
         for key in ("composer", "sdfa", "s2f_sdfa"):
-            networks[key].decoder.fold(pick_precision(precision, picked))
+            networks[key].decoder.fold(number)
         return cls(networks, model_set, picked)
 
     @property
@@ -89,9 +91,10 @@ class Speech2Video:
 
         ``reference`` is SDFA's still face, by default the portrait that comes with the model;
         ``label`` marks every frame as synthetic; ``watch`` is shown every frame without the mark.
-        Raises AudioError or FaceError before anything is
-        written, OutputError when ``out`` cannot be written.
+        Raises ValueError for a method that is none of METHODS, AudioError or FaceError before
+        anything is written, OutputError when ``out`` cannot be written.
         """
+        check_names("method", methods, METHODS)
         with audio.opened(speech) as heard:
             still = self.still(reference) if "sdfa" in methods else None
             for method in methods:
@@ -161,6 +164,7 @@ class Speech2Video:
             yield piece[None].to(self.device)
 
     def _method(self, name: str, still: Still | None, *given: Any) -> Method:
+        check_name("method", name, METHODS)
         if name == "speech2video":
             return Composing(self.networks, *given)
         return Animating(self.networks, (still or self.still(None)) if name == "sdfa" else None)
