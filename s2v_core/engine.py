@@ -26,6 +26,7 @@ from s2v_core.networks.students import Voice
 from s2v_core.rates import SAMPLE_RATE, frame_count, sample_count
 from s2v_core.stream import Stream
 from s2v_core.streaming.prefetch import prefetch
+from s2v_core.streaming.threads import survive_forks
 from s2v_core.vocabulary import METHODS, check_name, check_names
 
 T = TypeVar("T")
@@ -59,6 +60,7 @@ class Speech2Video:
         cls, model_set: ModelSet, device: str = "auto", precision: str = "auto"
     ) -> Speech2Video:
         """Load a model set; CheckpointError when it is missing or damaged, else as ``s2v_core.load``."""
+        survive_forks()
         picked = pick_device(device)
         number = pick_precision(precision, picked)
         networks = model_set.read_networks()
