@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import s2v_core
 from demo import page
 from s2v_core.command import run_command
-from s2v_core.models import hub
+from s2v_core.models import hub, model_set
 
 
 def serve() -> None:
     """Serve the page until it is stopped, on the model sets in S2V_MODEL or else on the shipped ones."""
-    shipped = sorted(part.parent for part in Path(__file__).parent.glob("checkpoints/*/composer"))
-    names = os.environ.get("S2V_MODEL", "").split() or shipped or ["checkpoints/avatars"]
+    names = os.environ.get("S2V_MODEL", "").split() or model_set.shipped_models()
     models = [s2v_core.load(hub.located(name)) for name in names]
     page.build(*models).launch(**page.settings())
 

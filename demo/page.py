@@ -76,8 +76,13 @@ def add_tabs(studios: dict[str, Studio], first: Studio, runs: Runs) -> None:
 
 
 def take_along(speech: gr.Audio, tab: gr.Tab, box: gr.Audio) -> None:
-    """Copy the Compare tab's ``speech`` into the empty speech ``box`` of ``tab`` when it is opened."""
-    tab.select(lambda there, here: gr.skip() if here else there, [speech, box], box, **QUIET)
+    """Copy the Compare tab's ``speech`` into the speech ``box`` of ``tab`` when it is opened, if it is new."""
+    taken = gr.State()
+
+    def take(given: str | None, taken: str | None) -> tuple:
+        return (given, given) if given and given != taken else (gr.skip(), gr.skip())
+
+    tab.select(take, [speech, taken], [box, taken], **QUIET)
 
 
 def settings() -> dict[str, Any]:

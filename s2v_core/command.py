@@ -1,4 +1,4 @@
-"""How every command ends: with its own status, with one line for people, or interrupted."""
+"""How every command ends: with its own status, with one line on stderr, or interrupted."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ INTERRUPTED = 130
 def run_command(name: str, work: Callable[[], int | None]) -> int:
     """Run ``work`` and return the exit status: its own or 0, 2 for a UserError, 130 when interrupted.
 
-    A UserError becomes one line on stderr that begins with the command's ``name``.
+    A UserError is printed as ``print_error`` does.
     """
     try:
         return work() or 0
     except UserError as error:
-        print(f"{name}:", " ".join(str(error).split()), file=sys.stderr)
+        print_error(name, error)
         return 2
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def print_error(name: str, error: UserError) -> None:
+    """Print ``error`` as one line on stderr that begins with the command's ``name``."""
+    print(f"{name}:", " ".join(str(error).split()), file=sys.stderr)

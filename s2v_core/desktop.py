@@ -1,4 +1,4 @@
-"""The microphone as a moving face in a window of this desktop."""
+"""A window of this desktop with the face that speaks along with the microphone."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from s2v_core.media.pixels import to_pictures
 from s2v_core.rates import SAMPLE_RATE
 from s2v_core.stream import Stream
 
-ZOOM = 4  # the window shows each pixel of the frames as 4 x 4
-
-Show = Callable[
-    [np.ndarray | None], bool
-]  # shows a picture, if any; False once the window is closed
+# The window shows each pixel of the frames as 4 x 4.
+ZOOM = 4
+# Shows a picture, if there is one, and returns False once the window is closed.
+Show = Callable[[np.ndarray | None], bool]
 
 
 def run(stream: Stream, pieces: Iterable[Tensor], show: Show) -> list[float]:
-    """Show the newest frame of each piece of speech (n,) until ``show`` says that it is enough.
+    """Show the newest frame of each piece of speech (n,) until ``show`` returns False.
 
-    Returns the delay of every frame shown: seconds from the end of its time in the speech to now.
+    Returns the delay of every frame shown: seconds from the end of its time in the speech.
     """
     delays, began = [], None
     for piece in pieces:
@@ -41,12 +40,13 @@ def run(stream: Stream, pieces: Iterable[Tensor], show: Show) -> list[float]:
 
 @contextmanager
 def window(title: str) -> Iterator[Show]:
-    """Open a window and give the function that shows a picture (H, W, 3) uint8 in it.
+    """Open a window and yield the function that shows a picture (H, W, 3) uint8 in it.
 
     Raises ScreenError where there is no screen, or Python came without Tk.
     """
     try:
-        import tkinter  # some systems install Python without it
+        # Some systems install Python without it.
+        import tkinter
 
         root = tkinter.Tk()
     except ImportError as error:
@@ -61,13 +61,16 @@ def window(title: str) -> Iterator[Show]:
     label = tkinter.Label(root, text="One moment, then speak.", padx=40, pady=40)
     label.pack()
     root.update()
+    # Tk shows an image only as long as Python refers to it.
+    image: tkinter.PhotoImage | None = None
 
     def show(picture: np.ndarray | None) -> bool:
-        with suppress(tkinter.TclError):  # the window was closed
+        nonlocal image
+        # The window was closed.
+        with suppress(tkinter.TclError):
             if picture is not None:
                 image = tkinter.PhotoImage(data=_ppm(picture), format="PPM")
                 label.configure(image=image, padx=0, pady=0)
-                label.image = image  # or Tk forgets it
             root.update()
             return True
         return False

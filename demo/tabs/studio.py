@@ -74,10 +74,11 @@ def show(panels: Iterable[Panel]) -> Iterator[tuple]:
 
 def progress_note(done: Container[str]) -> str:
     """Put into words how many of the methods are done."""
-    to_come = [method for method in METHODS if method not in done]
-    if not to_come:
+    if TOGETHER in done:
         return ALL_READY
-    return f"{len(METHODS) - len(to_come)} of {len(METHODS)} ready; {NAMES[to_come[0]]} is next…"
+    to_come = [method for method in METHODS if method not in done]
+    following = NAMES[to_come[0]] if to_come else "the side-by-side video"
+    return f"{len(METHODS) - len(to_come)} of {len(METHODS)} ready; {following} is next…"
 
 
 @dataclass

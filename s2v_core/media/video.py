@@ -19,9 +19,10 @@ from s2v_core.media.audio import save as save_audio
 from s2v_core.rates import sample_count
 
 COMMENT = "Synthetic video: generated from speech by Speech2Video, not a recording of a person."
-QUALITY = "18"  # x264's crf: frames of 96x128 show every artefact once they are enlarged
-
-Progress = Callable[[int, int], None]  # frames done, frames in all
+# x264's crf: frames of 96x128 show every artefact once they are enlarged.
+QUALITY = "18"
+# Called with the frames done and the frames in all.
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,12 @@ def _fit(pieces: Iterable[Tensor], n_samples: int) -> Iterator[Tensor]:
 def _on_demand(
     frames: Iterable[np.ndarray], n_frames: int, fps: int, progress: Progress | None
 ) -> Callable[[float], np.ndarray]:
-    """Turn frames in order into the function of time, in seconds, that moviepy asks.
+    """Return ``frames`` as the function of time, in seconds, that moviepy calls.
 
-    Its times never go back, though the first comes several times: holding one frame is enough.
+    Its times never go back, though the first comes several times: keeping one frame is enough.
     """
-    source = iter(frames)
-    done, frame = 0, None
+    source, done = iter(frames), 0
+    frame: np.ndarray | None = None
 
     def frame_at(seconds: float) -> np.ndarray:
         nonlocal done, frame
@@ -123,6 +124,7 @@ def _on_demand(
             done += 1
             if progress is not None:
                 progress(done, n_frames)
+        assert frame is not None
         return frame
 
     return frame_at
@@ -156,7 +158,8 @@ def _encode(
         fps=fps,
         codec="libx264",
         preset="veryfast",
-        audio=str(sound),  # a file, since moviepy slows an array of one channel to half speed
+        # A file, since moviepy slows an array of one channel to half speed.
+        audio=str(sound),
         audio_codec="aac",
         ffmpeg_params=["-crf", QUALITY, "-movflags", "+faststart", *tags],
         logger=None,
@@ -164,7 +167,7 @@ def _encode(
 
 
 def _check_whole(path: Path, n_frames: int) -> None:
-    """Raise OSError unless the encoder finished: moviepy does not look at its exit status."""
+    """Raise OSError unless the encoder finished: moviepy does not check its exit status."""
     if cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT) != n_frames:
         raise OSError(f"{path} is not whole")
 

@@ -40,9 +40,9 @@ def _devices() -> list[str]:
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """Return the torch type called ``name``; "auto" is bfloat16 where ``device`` multiplies matrices of it.
+    """Return the torch type called ``name``; "auto" is bfloat16 where ``device`` multiplies bfloat16 matrices.
 
-    A CPU that only converts to it is up to twenty times slower with it than with float32.
+    A CPU that can only convert to bfloat16 is up to twenty times slower with it than with float32.
     Raises ValueError unless ``name`` is one of PRECISIONS.
     """
     check_name("precision", name, PRECISIONS)

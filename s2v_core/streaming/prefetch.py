@@ -1,7 +1,7 @@
-"""Hearing, drawing and handing over at the same time, each in threads of its own.
+"""Encoding, rendering and writing at the same time, each in threads of its own.
 
-Threads of one core each, with whole pieces of work, outdo torch's own, which share every operation
-and wait for each other after it: on a machine with other work to do they wait most of the time.
+Threads that each render a whole piece on one core are faster than torch's own threads, which share
+every operation and wait for each other after it: on a busy machine they wait most of the time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ B = TypeVar("B")
 def prefetch(work: Callable[[A], B], items: Iterator[A], workers: int) -> Iterator[B]:
     """Yield ``work(item)`` of all ``items``, in order, from ``workers`` threads.
 
-    The items, none of them None, are taken in one more thread. At most twice as many results as
+    The items, none of them None, are taken in one more thread. No more than twice as many results as
     workers wait to be taken, so that memory stays constant.
     """
     with one_core_threads(1) as source, one_core_threads(workers) as pool:
@@ -34,6 +34,7 @@ def prefetch(work: Callable[[A], B], items: Iterator[A], workers: int) -> Iterat
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-        finally:  # whoever took the results may have stopped early
+        finally:
+            # The caller may have stopped early.
             for future in waiting:
                 future.cancel()

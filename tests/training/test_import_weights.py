@@ -178,7 +178,7 @@ def small(*shape: int) -> Tensor:
 
 @pytest.fixture(scope="module")
 def crema() -> dict:
-    """A file with the keys and shapes of the published CREMA-D model (docs/choices.md, "SDFA")."""
+    """A file with the keys and shapes of the published CREMA-D model (docs/choices.md, "Baselines")."""
     torch.manual_seed(0)
     encoder, still, generator = {}, {}, {}
     ends = [1, 16, 32, 64, 128, 256]

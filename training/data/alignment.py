@@ -1,36 +1,38 @@
-"""One clip made ready: 25 frames a second around a face that stands still, and their speech at 16 kHz.
+"""Align one clip: crops of its face at 25 frames a second, and their speech at 16 kHz.
 
-A clip that cannot be used raises UnusableError, which says why: a kind, to count, and the particulars.
+A clip that cannot be used raises UnusableError with a reason, which is counted, and details.
 """
 
 from __future__ import annotations
 
-import re
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
-import imageio_ffmpeg
+import av
 import numpy as np
+import soundfile
+from av.audio.frame import AudioFrame
+from av.container import InputContainer
 from torch import Tensor
 
 from s2v_core.errors import AudioError, CheckpointError, UserError
 from s2v_core.face.align import TEMPLATE, crop, similarity
-from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet, detect_all, locate
+from s2v_core.face.landmarks import Box, LandmarkConfig, LandmarkNet, detect_all, locate
 from s2v_core.face.points import LIDS, POINTS, smooth_points
-from s2v_core.media import audio
+from s2v_core.media import audio, reader
+from s2v_core.media.decode import UnreadableError
 from s2v_core.models import checkpoint
 from s2v_core.rates import FPS, FRAME_SAMPLES, SAMPLE_RATE
 from training.data.corpora import Clip
 
-SMOOTHING = {
-    "exact": 1,
-    "network": 7,
-}  # frames; the network's points tremble, a corpus's own do not
-MAX_MISMATCH = 0.2  # seconds that sound and picture, or a file and its header, may differ in length
-LOOKS = 8  # frames of a clip in which faces are looked for
+# Frames that points are smoothed over; the network's are noisy, a corpus's own are not.
+SMOOTHING = {"exact": 1, "network": 7}
+# Seconds by which sound and picture, or a file and its header, may differ in length.
+MAX_MISMATCH = 0.2
+# Frames of a clip in which faces are looked for.
+LOOKS = 8
 LFS_STUB = b"version https://git-lfs"
 
 
@@ -44,12 +46,16 @@ class UnusableError(Exception):
 
 @dataclass(frozen=True)
 class Aligned:
-    """A clip as the trainers see and hear it."""
+    """A clip as trainers use it."""
 
-    frames: np.ndarray  # (N, 128, 96, 3) uint8 RGB
-    speech: np.ndarray  # (N, 640) int16
-    points: np.ndarray  # (N, 13, 2) float32, in crop pixels: face.POINTS, then LIDS
-    fps: float  # of the source
+    # (N, 128, 96, 3) uint8 RGB
+    frames: np.ndarray
+    # (N, 640) int16
+    speech: np.ndarray
+    # (N, 13, 2) float32, in crop pixels: face.POINTS, then LIDS
+    points: np.ndarray
+    # Of the source.
+    fps: float
 
 
 @dataclass(frozen=True)
@@ -62,17 +68,17 @@ class Picture:
 
 
 def align_clip(clip: Clip, net: LandmarkNet | None) -> Aligned:
-    """Return ``clip`` made ready; ``net`` finds the faces of clips without landmarks of their own."""
+    """Return ``clip`` aligned; ``net`` finds the landmarks of clips without their own."""
     _check_files(clip)
     picture, speech = _together(clip.video) if clip.audio == clip.video else _apart(clip)
-    shown, heard = len(picture.frames) / FPS, len(speech) / SAMPLE_RATE
-    if abs(heard - shown) > MAX_MISMATCH:
-        detail = f"{heard:.2f} s of sound for {shown:.2f} s of picture"
+    of_picture, of_sound = len(picture.frames) / FPS, len(speech) / SAMPLE_RATE
+    if abs(of_sound - of_picture) > MAX_MISMATCH:
+        detail = f"{of_sound:.2f} s of sound for {of_picture:.2f} s of picture"
         raise UnusableError("sound and picture differ in length", detail)
     points = find_points(picture.frames, clip.landmarks, net)
     n = min(len(picture.frames), len(speech) // FRAME_SAMPLES)
     crops, moved = zip(
-        *(_straight(*pair) for pair in zip(picture.frames[:n], points[:n], strict=True)),
+        *(_crop(*pair) for pair in zip(picture.frames[:n], points[:n], strict=True)),
         strict=True,
     )
     samples = (speech[: n * FRAME_SAMPLES].numpy() * 32767).round().astype(np.int16)
@@ -116,40 +122,40 @@ def read_frames(path: Path) -> np.ndarray:
 
 
 def decode(path: Path, wav: Path | None = None) -> Picture:
-    """Decode a video, and its sound into the file ``wav`` if that is given, in step with each other.
+    """Decode a video, and its sound into the file ``wav`` if that is given, on one clock.
 
-    Of a variable or another frame rate, the frame of each time is taken. In one run of ffmpeg: asked for
-    one stream of an MPEG file alone, it would count that stream's time from its own first packet.
+    Of a variable or another frame rate, the frame of each time is taken.
     """
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-i", str(path)]
-    command += ["-map", "0:v:0", "-vf", f"fps={FPS}", "-c:v", "ppm"]
-    command += ["-f", "image2pipe", "-"]
-    if wav is not None:
-        command += ["-map", "0:a:0", "-af", "aresample=async=1:first_pts=0"]
-        command += ["-c:a", "pcm_f32le", str(wav)]
-    done = subprocess.run(command, capture_output=True)
-    log = done.stderr.decode(errors="replace")
-    if wav is not None and "Video: " in log and "Audio: " not in log:
+    try:
+        with reader.opened(path) as video:
+            if wav is None:
+                frames = list(reader.pictures(video, [reader.constant_rate(FPS)]))
+            else:
+                frames = _frames_and_sound(video, wav)
+            rate = video.streams.video[0].average_rate or 0
+            seconds = (video.duration or 0) / av.time_base
+    except UnreadableError as error:
+        raise UnusableError("the video cannot be decoded", str(error)) from error
+    if not frames:
+        raise UnusableError("the video cannot be decoded", "no frames")
+    return Picture(np.stack(frames), round(float(rate), 2), seconds)
+
+
+def _frames_and_sound(video: InputContainer, wav: Path) -> list[np.ndarray]:
+    """Return the frames (H, W, 3) uint8 RGB of ``video``, and write its sound into ``wav``."""
+    if not video.streams.audio:
         raise UnusableError("no audio track")
-    frames = _pictures(done.stdout)
-    if not len(frames):
-        raise UnusableError("the video cannot be decoded", log.strip().rpartition("\n")[2])
-    rate = re.search(r"([\d.]+) fps", log)
-    long = re.search(r"Duration: (\d+):(\d+):([\d.]+)", log)
-    hours, minutes, seconds = map(float, long.groups()) if long else (0, 0, 0)
-    return Picture(frames, float(rate[1]) if rate else 0, 3600 * hours + 60 * minutes + seconds)
-
-
-def _pictures(stream: bytes) -> np.ndarray:
-    """Return the frames (N, H, W, 3) of a row of binary PPM pictures of one size."""
-    head = re.match(rb"P6\n(\d+) (\d+)\n255\n", stream)
-    if head is None:
-        return np.zeros((0, 0, 0, 3), np.uint8)
-    width, height = int(head[1]), int(head[2])
-    size = head.end() + 3 * width * height
-    n = len(stream) // size
-    pictures = np.frombuffer(stream, np.uint8, n * size).reshape(n, size)
-    return pictures[:, head.end() :].reshape(n, height, width, 3)
+    frames, blocks, rate = [], [], 0
+    for frame in reader.read(video, [reader.constant_rate(FPS)], reader.FROM_THE_START):
+        if isinstance(frame, AudioFrame):
+            blocks.append(frame.to_ndarray().reshape(-1, frame.layout.nb_channels))
+            rate = frame.sample_rate
+        else:
+            frames.append(frame.to_ndarray())
+    if not blocks:
+        raise UnusableError("the sound cannot be used", "nothing of it can be decoded")
+    soundfile.write(wav, np.concatenate(blocks), rate, subtype="FLOAT")
+    return frames
 
 
 def find_points(frames: np.ndarray, landmarks: Path | None, net: LandmarkNet | None) -> np.ndarray:
@@ -176,24 +182,25 @@ def _corpus_points(landmarks: Path, n_frames: int) -> np.ndarray:
     return smooth_points(points, SMOOTHING["exact"])
 
 
-def find_face(frames: np.ndarray) -> tuple[float, ...]:
+def find_face(frames: np.ndarray) -> Box:
     """Return the box (x, y, width, height) of the one face in ``frames (N, H, W, 3)``.
 
-    UnusableError when most of the frames looked at show none, or a second one beside the largest.
+    Raises UnusableError when most of LOOKS frames have none, or a second one beside the largest.
     """
     at = np.linspace(0, len(frames) - 1, LOOKS).round().astype(int)
-    seen = [detect_all(frames[k]) for k in at]
-    shown = [boxes[0] for boxes in seen if boxes]
-    if 2 * len(shown) < LOOKS:
-        raise UnusableError("no face", f"in {LOOKS - len(shown)} of {LOOKS} frames looked at")
-    crowded = sum(len(boxes) > 1 for boxes in seen)
+    found = [detect_all(frames[k]) for k in at]
+    largest = [boxes[0] for boxes in found if boxes]
+    if 2 * len(largest) < LOOKS:
+        raise UnusableError("no face", f"in {LOOKS - len(largest)} of {LOOKS} frames looked at")
+    crowded = sum(len(boxes) > 1 for boxes in found)
     if 2 * crowded > LOOKS:
         raise UnusableError("two faces", f"in {crowded} of {LOOKS} frames looked at")
-    return tuple(np.median(shown, axis=0))
+    x, y, width, height = np.median(largest, axis=0)
+    return x, y, width, height
 
 
-def _straight(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the aligned crop of a frame and where its points (13, 2) come to lie in it."""
+def _crop(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the aligned crop of a frame, and its points (13, 2) in the crop."""
     matrix = similarity(points[: len(TEMPLATE)].astype(float), TEMPLATE)
     moved = points @ matrix[:, :2].T + matrix[:, 2]
     return crop(frame, points), moved.astype(np.float32)

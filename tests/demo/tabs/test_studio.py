@@ -44,6 +44,7 @@ def test_videos_appear_one_by_one_and_stay(fake_model, sound, bar):
     assert [step[-1] for step in steps[:2]] == [runs.WORKING, "1 of 3 ready; SDFA is next…"]
     assert steps[-1][4:8] == (*["took 1.5 s · real-time factor 0.75"] * 3, "")
     assert steps[-1][-1] == ALL_READY
+    assert "side-by-side video is next" in steps[-2][-1]
 
 
 def test_the_side_by_side_file_comes_last_with_every_method(fake_model, sound, bar):

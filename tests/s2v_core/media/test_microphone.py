@@ -93,7 +93,7 @@ class InputStream:
 
 def test_what_a_live_microphone_hears_comes_at_16_khz(device):
     device(FAKE_MICROPHONE + FAKE_STREAM)
-    pieces = microphone.listen(25)
+    pieces = microphone.stream(25)
     heard = next(pieces)  # all that waited since it was opened
     assert abs(len(heard) - 32_000) < 100
     expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(len(heard)) / 16_000)
@@ -105,4 +105,4 @@ def test_listening_without_a_device_says_so(device):
     broken = "\ndef query_devices(kind):\n    raise PortAudioError('Error querying device -1')\n"
     device(FAKE_MICROPHONE + broken)
     with pytest.raises(MicrophoneError, match="no microphone"):
-        next(microphone.listen(25))
+        next(microphone.stream(25))

@@ -184,7 +184,7 @@ def test_a_step_is_heard_as_soon_as_its_field_is_whole_steps(cpc, speech):
     for k, piece in enumerate(speech.split(HOP, dim=1), start=1):
         known += listener.feed(piece).shape[1]
         assert known == max(0, k - 1)  # of 10 ms each
-        assert listener._latents._held.shape[1] <= 3 * HOP + HOP
+        assert listener._latents._kept.shape[1] <= 3 * HOP + HOP
 
 
 @torch.inference_mode()

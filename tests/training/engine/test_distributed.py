@@ -56,7 +56,7 @@ def learnt(name: str, clips: Clips, folder: Path) -> dict[str, torch.Tensor]:
         found |= {f"{part}.{key}": p.grad.clone() for key, p in network.named_parameters()}
         norms = {k: b.clone() for k, b in network.named_buffers() if k.endswith("running_var")}
         found |= {f"{part}.{key}": variance for key, variance in norms.items()}
-    export(accelerator, folder / name / "export", trainer.network, trainer.config.model)
+    export(accelerator, folder / name / "export", trainer.network)
     stats = average(accelerator, trainer.step(trainer.batch(1), 1))
     return found | {name: torch.tensor(value) for name, value in stats.items()}
 
