@@ -18,6 +18,7 @@ from s2v_core.face.align import Still, align_still
 from s2v_core.media import audio, video
 from s2v_core.media.audio import Speech
 from s2v_core.media.pixels import draw_label, to_pictures
+from s2v_core.media.provenance import Claim
 from s2v_core.methods import CHUNK, Animating, Composing, Face, Method
 from s2v_core.models.device import pick_device, pick_precision
 from s2v_core.models.model_set import ModelSet
@@ -188,7 +189,16 @@ class Speech2Video:
         method = self._method(name, still)
         pictures = self._pictures(method, speech, label, partial(watch, name) if watch else None)
         report = partial(progress, name) if progress else None
-        video.write(path, pictures, n_frames, self.fps, speech, title=path.stem, progress=report)
+        video.write(
+            path,
+            pictures,
+            n_frames,
+            self.fps,
+            speech,
+            title=path.stem,
+            claim=Claim(self.name, name),
+            progress=report,
+        )
         seconds = time.perf_counter() - began
         factor = seconds * self.fps / n_frames
         return Generation(name, path, n_frames, self.fps, round(seconds, 3), round(factor, 4))
