@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from s2v_core.media.audio import PIECE, Speech
 from s2v_core.media.audio import save as save_audio
 from s2v_core.media.provenance import Claim, sign
 from s2v_core.rates import sample_count
+from s2v_core.temporary import own_folder
 
 COMMENT = "Synthetic video: generated from speech by Speech2Video, not a recording of a person."
 SYNTHETIC_VIDEO = Claim()
@@ -61,8 +61,8 @@ def write(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # moviepy's files live in a folder of their own beside the target, and go with it.
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".video-") as folder:
-            sound, part = Path(folder, "sound.wav"), Path(folder, "video.mp4")
+        with own_folder(path.parent, ".video-") as folder:
+            sound, part = folder / "sound.wav", folder / "video.mp4"
             save_audio(sound, _fit(audio.split(PIECE), sample_count(n_frames, fps)))
             tags = ["-metadata", f"title={title}", "-metadata", f"comment={comment}"]
             _encode(part, _on_demand(frames, n_frames, fps, progress), n_frames, fps, sound, tags)
