@@ -37,6 +37,17 @@ def own_folder(base: Path, prefix: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a name beside ``path`` to write to; it becomes ``path`` once all is written, else it goes."""
+    part = path.with_name(f".{path.name}")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def sweep(base: Path, prefix: str) -> None:
     """Delete the folders of ``prefix`` in ``base`` that no living process has locked."""
     for folder in base.glob(f"{prefix}*/"):
