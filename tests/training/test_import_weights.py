@@ -86,7 +86,9 @@ def test_senet_50_has_every_published_layer_once():
         ("ferplus", SENet(TINY_SENET), senet_names(), SENetConfig),
     ],
 )
-def test_a_teacher_computes_the_same_under_either_name(tiny, tmp_path, name, network, names, config):
+def test_a_teacher_computes_the_same_under_either_name(
+    tiny, tmp_path, name, network, names, config
+):
     weights = as_published(network.eval(), names)
     if name == "ferplus":
         weights["classifier.weight"] = weights["classifier.weight"][:, :, None, None]
