@@ -16,6 +16,7 @@ from torch import Tensor
 from s2v_core.errors import AudioError, OutputError
 from s2v_core.media import decode
 from s2v_core.rates import SAMPLE_RATE
+from s2v_core.temporary import own_folder
 
 # A shorter sound holds no syllable to animate.
 MIN_SECONDS = 0.3
@@ -149,8 +150,8 @@ def save(path: str | Path, audio: Tensor | Iterable[Tensor]) -> None:
     path = Path(path).absolute()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".speech-") as folder:
-            part = Path(folder, "speech.wav")
+        with own_folder(path.parent, ".speech-") as folder:
+            part = folder / "speech.wav"
             with soundfile.SoundFile(part, "w", SAMPLE_RATE, 1, subtype="PCM_16") as file:
                 for piece in [audio] if isinstance(audio, Tensor) else audio:
                     file.write(piece.float().cpu().numpy())
