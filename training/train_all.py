@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from s2v_core.command import run_command
+from s2v_core.errors import UserError
 from s2v_core.models.model_set import JUDGES, NETWORKS, OPTIONAL
 from s2v_core.temporary import whole
 from training.engine.interruption import held, resumable
@@ -39,8 +40,11 @@ STEPS = (
 def train(data: Path, run: Path, configs: Path, base: Path) -> None:
     """Run every step whose exports are missing, each in a process of its own.
 
-    A step without a settings file trains nothing: its networks are copied from ``base``.
+    A step without a settings file trains nothing: its networks are copied from ``base``. Raises
+    UserError when there is no folder ``configs``, or when a step fails.
     """
+    if not configs.is_dir():
+        raise UserError(f"{configs}: no such folder of settings files; see training/configs.")
     for module, config, exports in STEPS:
         missing = [name for name in exports if not weights(run / "export" / name).exists()]
         if exports and not missing:
@@ -53,7 +57,7 @@ def train(data: Path, run: Path, configs: Path, base: Path) -> None:
         command += ["--data", str(data), "--run", str(run)]
         print("·", " ".join(command[1:]), flush=True)
         if run_step(command):
-            raise SystemExit(
+            raise UserError(
                 f"{config} stopped; fix the error above and run the same command again."
             )
 
