@@ -12,6 +12,8 @@ from s2v_core.media import audio
 from s2v_core.rates import SAMPLE_RATE
 
 MAX_SECONDS = 60
+# Seconds to decode before giving up: a small file may hold hours.
+MAX_DECODED = 600
 # Of a picture: decoded, this is 150 MB.
 MAX_PIXELS = 50_000_000
 NO_SPEECH = "Record some speech first, upload a file or take an example."
@@ -27,7 +29,8 @@ def speech_problem(speech: str | None, longest: float = MAX_SECONDS) -> str:
     if speech is None:
         return NO_SPEECH
     try:
-        seconds = len(audio.load(speech)) / SAMPLE_RATE
+        with audio.opened(speech, longest=MAX_DECODED) as checked:
+            seconds = len(checked) / SAMPLE_RATE
     except UserError as error:
         return str(error)
     if seconds > longest:

@@ -56,8 +56,8 @@ class Speech:
 class Levels:
     """Measures a waveform that comes in pieces, to decide whether it can be speech."""
 
-    def __init__(self, name: str) -> None:
-        self.name, self.length, self.total = name, 0, 0.0
+    def __init__(self, name: str, longest: float = MAX_SECONDS) -> None:
+        self.name, self.longest, self.length, self.total = name, longest, 0, 0.0
         self.low, self.high = math.inf, -math.inf
 
     @property
@@ -75,8 +75,8 @@ class Levels:
         self.low, self.high = min(self.low, low), max(self.high, high)
         self.total += piece.sum(dtype=torch.float64).item()
         self.length += len(piece)
-        if self.length > MAX_SECONDS * SAMPLE_RATE:
-            raise AudioError(f"{self.name} lasts more than {MAX_SECONDS // 3600} h: cut it up.")
+        if self.length > self.longest * SAMPLE_RATE:
+            raise AudioError(f"{self.name} lasts more than {_duration(self.longest)}: cut it up.")
 
     def check(self) -> None:
         """Raise AudioError when there was no sound, less than 0.3 s of it, or silence."""
@@ -96,15 +96,16 @@ class Levels:
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[Speech]:
+def opened(path: str | Path, longest: float = MAX_SECONDS) -> Iterator[Speech]:
     """Open the speech in any audio or video file: at 16 kHz, the mean of the channels, in [-1, 1].
 
     It is decoded once, into memory or a temporary file that goes with the context.
-    Raises AudioError when the file is missing, not audio, damaged, too short or silent.
+    Raises AudioError when the file is missing, not audio, damaged, too short or silent, and as soon
+    as more than ``longest`` seconds have been decoded.
     """
     path = Path(path)
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
-        levels = _decode(path, file)
+        levels = _decode(path, file, longest)
         levels.check()
         yield Speech(file, levels.length, levels.peak)
 
@@ -160,12 +161,12 @@ def save(path: str | Path, audio: Tensor | Iterable[Tensor]) -> None:
         raise OutputError(f"{path} cannot be written: choose another file or folder.") from error
 
 
-def _decode(path: Path, file: IO[bytes]) -> Levels:
+def _decode(path: Path, file: IO[bytes], longest: float) -> Levels:
     """Write the sound of ``path`` into ``file`` as float32 at 16 kHz, and return its levels."""
     levels = None
     for pieces in decode.readers(path):
         with suppress(decode.UnreadableError):
-            levels = _spool(pieces, file, path.name)
+            levels = _spool(pieces, file, Levels(path.name, longest))
         # Without sound: the recorder may have been killed before it wrote the length.
         if levels and levels.length:
             break
@@ -176,8 +177,7 @@ def _decode(path: Path, file: IO[bytes]) -> Levels:
     return levels
 
 
-def _spool(pieces: Iterable[Tensor], file: IO[bytes], name: str) -> Levels:
-    levels = Levels(name)
+def _spool(pieces: Iterable[Tensor], file: IO[bytes], levels: Levels) -> Levels:
     file.seek(0)
     # Another reader may have failed in the middle.
     file.truncate()
@@ -185,3 +185,7 @@ def _spool(pieces: Iterable[Tensor], file: IO[bytes], name: str) -> Levels:
         levels.add(piece)
         file.write(piece.numpy().tobytes())
     return levels
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:g} h" if seconds >= 3600 else f"{seconds / 60:g} minutes"

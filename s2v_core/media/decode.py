@@ -75,7 +75,8 @@ def read_with_ffmpeg(path: Path) -> Iterator[Tensor]:
     # All channels, to be averaged here: "-ac 1" makes their sum up to 2.7 times too loud. AU, since its
     # header, unlike WAV's, is read in one line.
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error"]
-    command += ["-format_whitelist", CONTAINERS, "-i", f"file:{path}", "-vn"]
+    command += ["-format_whitelist", CONTAINERS, "-protocol_whitelist", "file"]
+    command += ["-i", f"file:{path}", "-vn"]
     command += ["-f", "au", "-c:a", "pcm_f32be", "-ar", str(SAMPLE_RATE), "-"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdout is not None
