@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from s2v_core.errors import NoSpeechError
 from s2v_core.face.align import Still, align_still
 from s2v_core.media import audio, video
 from s2v_core.media.audio import Speech
@@ -26,6 +27,7 @@ from s2v_core.networks.students import Voice
 from s2v_core.rates import SAMPLE_RATE, frame_count, sample_count
 from s2v_core.stream import Stream
 from s2v_core.streaming.prefetch import prefetch
+from s2v_core.streaming.speech_detector import SpeechDetector
 from s2v_core.vocabulary import METHODS
 
 T = TypeVar("T")
@@ -89,14 +91,32 @@ class Speech2Video:
 
         ``reference`` is SDFA's still face, by default the portrait that comes with the model;
         ``label`` marks every frame as synthetic; ``watch`` is shown every frame without the mark.
-        Raises AudioError or FaceError before anything is
+        Raises AudioError (NoSpeechError where nobody speaks) or FaceError before anything is
         written, OutputError when ``out`` cannot be written.
         """
         with audio.opened(speech) as heard:
+            self.check_speech(heard, Path(speech).name)
             still = self.still(reference) if "sdfa" in methods else None
             for method in methods:
                 path = Path(out) / f"{Path(speech).stem}.{method}.mp4"
                 yield self._write(method, heard, still, path, label, progress, watch)
+
+    def check_speech(self, speech: Tensor | Speech, name: str) -> None:
+        """Raise NoSpeechError unless somebody speaks in ``speech (T,)``; ``name`` is what to call it.
+
+        A model set without a network for it takes every sound for speech.
+        """
+        network = self.networks.get("voice_activity")
+        if network is None:
+            return
+        detector = SpeechDetector(network)
+        for piece in self._pieces(speech):
+            detector.feed(piece)
+            if detector.found:
+                return
+        raise NoSpeechError(
+            f"Nobody seems to speak in {name}: record a voice, close to the microphone."
+        )
 
     def still(self, reference: str | Path | None) -> Still:
         """Return the aligned face of ``reference``, or of the model's own portrait."""

@@ -1,14 +1,16 @@
-"""Turn the published weights of CPC_audio, VGGFace, FERPlus, SDFA and Resemblyzer into this project's networks.
+"""Turn published weights (CPC_audio, VGGFace, FERPlus, SDFA, Resemblyzer, Silero VAD) into this project's networks.
 
     python -m training.import_weights vgg_face --run runs/crema_d
     python -m training.import_weights ferplus --run runs/crema_d --file senet50_ferplus_dag.pth
     python -m training.import_weights cpc_audio --run runs/crema_d --sha256 d0f474de...
     python -m training.import_weights sdfa --run runs/crema_d --file crema.dat
     python -m training.import_weights resemblyzer --run runs/crema_d
+    python -m training.import_weights silero_vad --run runs/crema_d --file silero_vad/data/silero_vad.jit
 
 Each is fetched (or read from --file) and written into RUN/export, where the later steps take it in place of
 a network trained here. Their licences are their authors' (VGGFace: research only); nothing of them is shipped
-but Resemblyzer's (Apache License 2.0), in the model sets' speaker/.
+but Resemblyzer's (Apache License 2.0), in the model sets' speaker/, and Silero VAD's (MIT), in voice_activity/.
+The latter's file comes in the PyPI package silero-vad.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.sdfa import SDFA, SDFAConfig
 from s2v_core.networks.speaker_encoder import SpeakerConfig, SpeakerEncoder
+from s2v_core.networks.voice_activity import VoiceActivity, VoiceActivityConfig
 from s2v_core.rates import SAMPLE_RATE
 from training.networks.senet import SENET_BLOCKS, SENet, SENetConfig
 from training.networks.vgg import VGG, VGG_BLOCKS, VGGConfig
@@ -53,6 +56,17 @@ N = TypeVar("N", bound=nn.Module)
 ALBANIE = "https://www.robots.ox.ac.uk/~albanie/models/pytorch-mcn"
 
 
+def read_pickle(path: Path) -> Any:
+    """Return what torch saved in ``path``, if that is nothing but tensors, numbers and names."""
+    with torch.serialization.safe_globals(NUMPY):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def read_script(path: Path) -> dict[str, Tensor]:
+    """Return the weights in a file of TorchScript."""
+    return torch.jit.load(path, map_location="cpu").state_dict()
+
+
 @dataclass(frozen=True)
 class Source:
     """Where published weights are, and how they are converted."""
@@ -66,6 +80,7 @@ class Source:
     hash_prefix: str | None = None
     # Its site lets no program fetch it.
     by_hand: bool = False
+    read: Callable[[Path], Any] = read_pickle
 
 
 def vgg_names() -> Names:
@@ -224,6 +239,19 @@ def resemblyzer(file: dict[str, Any]) -> tuple[SpeakerEncoder, SpeakerConfig]:
     return fill(SpeakerEncoder(config), kept | {"voices": torch.zeros(0, config.embedding)}), config
 
 
+def silero_vad(weights: dict[str, Tensor]) -> tuple[VoiceActivity, VoiceActivityConfig]:
+    """Return Silero VAD's network for 16 kHz (Silero Team 2021 to 2026) from silero_vad.jit's state dict."""
+    config = VoiceActivityConfig()
+    names = {
+        "_model.stft.forward_basis_buffer": "stft.weight",
+        "_model.decoder.decoder.2": "decision",
+    }
+    names |= {f"_model.encoder.{i}.reparam_conv": f"convolutions.{i}" for i in range(4)}
+    names |= {f"_model.decoder.rnn.{part}": f"lstm.{part}_l0" for part in RECURRENT}
+    kept = {k: v for k, v in weights.items() if k.startswith("_model.")}
+    return fill(VoiceActivity(config), renamed(kept, names)), config
+
+
 SOURCES = {
     "vgg_face": Source(f"{ALBANIE}/vgg_face_dag.pth", "teacher_identity", vgg_face),
     "ferplus": Source(f"{ALBANIE}/senet50_ferplus_dag.pth", "teacher_emotion", ferplus),
@@ -240,6 +268,13 @@ SOURCES = {
         "https://github.com/resemble-ai/Resemblyzer/raw/master/resemblyzer/pretrained.pt",
         "recogniser",
         resemblyzer,
+    ),
+    "silero_vad": Source(
+        "https://pypi.org/project/silero-vad",
+        "voice_activity",
+        silero_vad,
+        by_hand=True,
+        read=read_script,
     ),
 }
 
@@ -278,9 +313,7 @@ def convert(name: str, path: Path, run: Path) -> Path:
     """Write the network in the published file ``path`` into ``run/export``; return its folder."""
     source = SOURCES[name]
     try:
-        with torch.serialization.safe_globals(NUMPY):
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-        network, config = source.convert(loaded)
+        network, config = source.convert(source.read(path))
     except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
         why = " ".join(str(error).split())[:200]
         raise UserError(f"{path} does not hold {name}'s published weights: {why}") from None

@@ -53,6 +53,7 @@ class Explainer:
         """Return the most similar speakers' portraits with their similarity, a figure, and a line of words."""
         with as_gradio_errors():
             waveform = audio.load(speech)
+            self.model.check_speech(waveform, "the recording")
             voice = self.model.encode(waveform[None])
             near = list(self.speakers.nearest_faces(voice).items())[:NEAREST]
             emotion = next(iter(self.speakers.nearest_emotions(voice.mu)))

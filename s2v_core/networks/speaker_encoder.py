@@ -17,8 +17,12 @@ from s2v_core.settings import Settings
 
 FFT, HOP = 400, 160  # samples
 QUIETEST = 10 ** (-30 / 20)  # root mean square to which softer speech is raised
-PIECE = 160  # steps of 10 ms that the network hears at a time
-MOST = 5  # pieces; more of a voice tells little more
+# Steps of 10 ms that the network encodes at a time, and from one such piece to the next.
+PIECE, STEP = 160, 40
+# Pieces; more of a voice says little more.
+MOST = 16
+# Share of the loudest step's power below which a step is a pause.
+PAUSE = 3e-3
 
 
 class SpeakerConfig(Settings):
@@ -62,7 +66,7 @@ class SpeakerEncoder(nn.Module):
         """Return the voice (B, embedding), of length 1, in ``audio (B, T)``, 16 kHz in [-1, 1]."""
         steps = self.spectrum(audio)
         if steps.shape[1] > PIECE:
-            count = min(MOST, steps.shape[1] // PIECE)
+            count = min(MOST, 1 + (steps.shape[1] - PIECE) // STEP)
             starts = torch.linspace(0, steps.shape[1] - PIECE, max(2, count)).long()
             pieces = torch.stack([steps[:, start : start + PIECE] for start in starts], dim=1)
         else:
@@ -71,11 +75,27 @@ class SpeakerEncoder(nn.Module):
         voices = F.normalize(self.linear(state[-1]).relu(), dim=-1)
         return F.normalize(voices.unflatten(0, pieces.shape[:2]).mean(1), dim=-1)
 
+    def timbre(self, audio: Tensor) -> Tensor:
+        """Return the mean and the deviation (B, 2 mels) over time of the log spectrum, pauses left out."""
+        steps = self.spectrum(audio)
+        power = steps.sum(2)
+        spoken = (power > PAUSE * power.amax(1, keepdim=True)).unsqueeze(2).float()
+        count = spoken.sum(1).clamp_min(1)
+        log = (steps + 1e-8).log()
+        mean = (log * spoken).sum(1) / count
+        spread = (((log - mean.unsqueeze(1)) ** 2 * spoken).sum(1) / count).sqrt()
+        # How loud a voice is belongs to the microphone.
+        return torch.cat([mean - mean.mean(1, keepdim=True), spread], dim=1)
+
     def store(self, voices: Tensor) -> None:
         """Keep the ``voices (M, embedding)`` of the training clips."""
         self.voices = voices
         self.config = self.config.model_copy(update={"memory": len(voices)})
 
+    def similarity(self, voice: Tensor) -> Tensor:
+        """Return the cosine (B, M) of ``voice (B, embedding)`` with each stored voice."""
+        return voice @ self.voices.T
+
     def near(self, voice: Tensor) -> Tensor:
         """Return how near each remembered voice is to ``voice (B, embedding)``: (B, M), for a softmax."""
-        return voice @ self.voices.T / self.config.focus
+        return self.similarity(voice) / self.config.focus

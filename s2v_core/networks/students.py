@@ -14,6 +14,7 @@ from s2v_core.media import audio
 from s2v_core.networks.cpc import summarise_pieces
 from s2v_core.networks.speaker_encoder import SpeakerEncoder
 from s2v_core.networks.voice_encoder import LONGEST, VoiceEncoder
+from s2v_core.networks.voice_matcher import VoiceMatcher
 from s2v_core.rates import HOP
 from s2v_core.settings import Settings
 
@@ -29,6 +30,9 @@ class Voice(NamedTuple):
     nu: Tensor
     # The speaker encoder's embedding (B, E), where the model set has that network.
     speaker: Tensor | None
+    # Log probabilities of each actor's face (B, F) and of each of EMOTIONS (B, 6), by the voice matcher.
+    faces: Tensor | None = None
+    emotions: Tensor | None = None
 
 
 class StudentsConfig(Settings):
@@ -74,16 +78,34 @@ class Students(nn.Module):
         for name, size in (("emotions", config.mu), ("faces", config.nu), ("poses", 2)):
             kept = torch.zeros(config.memory, size) if config.memory else None
             self.register_buffer(name, kept)
-        self.speaker: SpeakerEncoder | None = None  # where a model set has one, it joins S_id
+        # Where a model set has them, they join S_id, and S_emo.
+        self.speaker: SpeakerEncoder | None = None
+        self.matcher: VoiceMatcher | None = None
 
     def forward(self, source: Tensor) -> Voice:
         """Return the voice in ``source``: speech (B, T) or context (B, L, D), as ``config.source`` says.
 
         Equation 2 fixes the vectors only up to their length, so they are normalised here once.
         """
-        mu, nu = self.predict(self.summary([source], lambda context: context))
-        by_speech = self.speaker is not None and self.config.source == "speech"
-        return Voice(mu, nu, self.speaker(source[:, :LONGEST]) if by_speech else None)
+        omega = self.summary([source], lambda context: context)
+        mu, nu = self.predict(omega)
+        if self.speaker is None or self.config.source != "speech":
+            return Voice(mu, nu, None)
+        speech = source[:, :LONGEST]
+        return self._matched(Voice(mu, nu, self.speaker(speech)), omega, speech)
+
+    def _matched(self, voice: Voice, omega: Tensor, speech: Tensor) -> Voice:
+        """Return ``voice`` with what the voice matcher says of ``speech (B, T)``, if there is one."""
+        if self.matcher is None:
+            return voice
+        faces = self.matcher.face_log_probabilities(
+            voice.speaker,
+            self.speaker.timbre(speech),
+            self.speaker.similarity(voice.speaker),
+            self.face_logits(voice.nu, voice.speaker) / self.config.decide,
+        )
+        emotions = self.matcher.emotion_log_probabilities(omega, voice.speaker)
+        return voice._replace(faces=faces, emotions=emotions)
 
     def encode(self, speech: Iterable[Tensor], to_context: ToContext) -> Voice:
         """Return the voice in ``speech``, in pieces (B, n); ``to_context`` is used if that is their source."""
@@ -138,8 +160,23 @@ class Students(nn.Module):
         """
         if not self.config.memory:
             return voice.mu, voice.nu
-        weights = F.softmax(self.emotion_logits(voice.mu) / self.config.decide, dim=1)
-        return unit(weights @ self.emotions), self.retrieve_face(voice.nu, voice.speaker)
+        mu = unit(self._emotion_weights(voice) @ self.emotions)
+        if voice.faces is None:
+            return mu, self.retrieve_face(voice.nu, voice.speaker)
+        return mu, self.actor_faces()[voice.faces.argmax(1)]
+
+    def _emotion_weights(self, voice: Voice) -> Tensor:
+        """Return the weight (B, M) of each stored emotion."""
+        logits = self.emotion_logits(voice.mu) / self.config.decide
+        if voice.emotions is None:
+            return F.softmax(logits, dim=1)
+        return self.matcher.clip_weights(voice.emotions, logits)
+
+    def actor_faces(self) -> Tensor:
+        """Return nu (F, D_nu) of each actor: the mean of what is seen in all their stored clips."""
+        actors = self.matcher.actors
+        members = F.one_hot(actors).T.float()
+        return unit(members @ self.faces)
 
     def retrieve_face(self, nu: Tensor, speaker: Tensor | None = None) -> Tensor:
         """Return ``nu (B, D_nu)`` drawn to the stored faces nearest to it, as ``retrieve`` does."""
