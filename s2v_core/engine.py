@@ -106,10 +106,9 @@ class Speech2Video:
 
         A model set without a network for it takes every sound for speech.
         """
-        network = self.networks.get("voice_activity")
-        if network is None:
+        detector = self._detector()
+        if detector is None:
             return
-        detector = SpeechDetector(network)
         for piece in self._pieces(speech):
             detector.feed(piece)
             if detector.found:
@@ -117,6 +116,10 @@ class Speech2Video:
         raise NoSpeechError(
             f"Nobody seems to speak in {name}: record a voice, close to the microphone."
         )
+
+    def _detector(self) -> SpeechDetector | None:
+        network = self.networks.get("voice_activity")
+        return None if network is None else SpeechDetector(network)
 
     def still(self, reference: str | Path | None) -> Still:
         """Return the aligned face of ``reference``, or of the model's own portrait."""
@@ -135,7 +138,7 @@ class Speech2Video:
 
         ``still`` is the face that "sdfa" animates, from ``self.still``; by default the model's own.
         """
-        return Stream(self._method(method, still), self.fps, self.device, rate)
+        return Stream(self._method(method, still), self.fps, self.device, rate, self._detector())
 
     def frames(
         self,

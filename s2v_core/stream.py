@@ -9,9 +9,12 @@ from s2v_core.media import audio
 from s2v_core.media.resample import Resampler
 from s2v_core.methods import CHUNK, Method
 from s2v_core.rates import SAMPLE_RATE, frame_count
+from s2v_core.streaming.speech_detector import SpeechDetector
 
 FIRST = SAMPLE_RATE // 10  # samples of a voice by which the face is retrieved for the first time
 SETTLED = 20 * SAMPLE_RATE  # and for the last time: the students hear no more of a voice
+# Samples kept of the sound before speech is found in it: they hold its first syllable.
+BEFORE_SPEECH = SAMPLE_RATE
 
 
 class Stream:
@@ -20,13 +23,19 @@ class Stream:
     A frame is known 90 ms after its end, since the networks look that far ahead. Who is speaking,
     and how they feel, is retrieved by 0.1 s of a voice and again each time that twice as much has
     been heard, up to 20 s: the face settles. From then on the frames are those of the same speech
-    in a file, up to float rounding. A silent start is no voice; it shows the face of silence.
+    in a file, up to float rounding. Before anybody speaks it shows the face of silence.
     """
 
     def __init__(
-        self, method: Method, fps: int, device: torch.device, rate: int = SAMPLE_RATE
+        self,
+        method: Method,
+        fps: int,
+        device: torch.device,
+        rate: int = SAMPLE_RATE,
+        detector: SpeechDetector | None = None,
     ) -> None:
-        """``rate`` is that of the speech to come, in Hz."""
+        """``rate`` is that of the speech to come, in Hz; without a ``detector`` any sound is speech."""
+        self._detector = detector
         self.fps = fps
         self._resampler = Resampler(rate, size=1)
         self._method, self._encoder, self._device = method, method.encoder(), device
@@ -71,6 +80,9 @@ class Stream:
     def _retrieve(self, piece: Tensor) -> None:
         """Keep ``piece (1, n)`` of the voice and recall the face by all of it, when that is due."""
         self._voice.append(piece)
+        if not self._speaking(piece):
+            self._voice = [torch.cat(self._voice, dim=1)[:, -BEFORE_SPEECH:]]
+            return
         heard = sum(part.shape[1] for part in self._voice)
         if heard < self._due:
             return
@@ -78,6 +90,13 @@ class Stream:
         self._due = SETTLED + 1 if heard >= SETTLED else min(2 * heard, SETTLED)
         if self.settled:
             self._voice = []
+
+    def _speaking(self, piece: Tensor) -> bool:
+        """Whether somebody has spoken up to the end of ``piece (1, n)``, the next of the sound."""
+        if self._detector is None or self._detector.found:
+            return True
+        self._detector.feed(piece)
+        return self._detector.found
 
     def _render(self, codes: Tensor) -> Tensor:
         return torch.cat(

@@ -145,12 +145,16 @@ class Students(nn.Module):
             return logits
         return logits + self.config.decide * self.speaker.near(speaker)
 
-    def face_similarity(self, nu: Tensor, speaker: Tensor | None = None) -> Tensor:
-        """Return ``face_logits`` as a cosine, -1 to 1, or as the mean of two by their weights."""
-        most = 1 / self.config.focus_nu
-        if speaker is not None:
-            most += self.config.decide / self.speaker.config.focus
-        return self.face_logits(nu, speaker) / most
+    def face_weights(self, nu: Tensor, speaker: Tensor | None = None) -> Tensor:
+        """Return the weight (B, M) of each stored face for ``nu`` and ``speaker``, see ``face_logits``."""
+        return F.softmax(self.face_logits(nu, speaker) / self.config.decide, dim=1)
+
+    def emotion_weights(self, voice: Voice) -> Tensor:
+        """Return the weight (B, M) of each stored emotion for ``voice``."""
+        logits = self.emotion_logits(voice.mu) / self.config.decide
+        if voice.emotions is None:
+            return F.softmax(logits, dim=1)
+        return self.matcher.clip_weights(voice.emotions, logits)
 
     def retrieve(self, voice: Voice) -> tuple[Tensor, Tensor]:
         """Return ``voice``'s mu and nu drawn to the stored ones nearest to them, by softmax attention.
@@ -160,17 +164,10 @@ class Students(nn.Module):
         """
         if not self.config.memory:
             return voice.mu, voice.nu
-        mu = unit(self._emotion_weights(voice) @ self.emotions)
+        mu = unit(self.emotion_weights(voice) @ self.emotions)
         if voice.faces is None:
             return mu, self.retrieve_face(voice.nu, voice.speaker)
         return mu, self.actor_faces()[voice.faces.argmax(1)]
-
-    def _emotion_weights(self, voice: Voice) -> Tensor:
-        """Return the weight (B, M) of each stored emotion."""
-        logits = self.emotion_logits(voice.mu) / self.config.decide
-        if voice.emotions is None:
-            return F.softmax(logits, dim=1)
-        return self.matcher.clip_weights(voice.emotions, logits)
 
     def actor_faces(self) -> Tensor:
         """Return nu (F, D_nu) of each actor: the mean of what is seen in all their stored clips."""
@@ -182,8 +179,7 @@ class Students(nn.Module):
         """Return ``nu (B, D_nu)`` drawn to the stored faces nearest to it, as ``retrieve`` does."""
         if not self.config.memory:
             return nu
-        weights = F.softmax(self.face_logits(nu, speaker) / self.config.decide, dim=1)
-        return unit(weights @ self.faces)
+        return unit(self.face_weights(nu, speaker) @ self.faces)
 
     def rest(self, nu: Tensor) -> Tensor:
         """Return the pose (B, 2), see head_pose, about which the remembered faces nearest to ``nu`` moved.
