@@ -148,3 +148,25 @@ def test_a_breath_shorter_than_a_step_has_no_frame(model):
     ours = model.stream()
     assert len(ours.feed(torch.zeros(100))) == 0
     assert len(ours.finish()) == 0
+
+
+class FakeDetector:
+    """Finds speech where the sound is louder than 0.5."""
+
+    found = False
+
+    def feed(self, speech: torch.Tensor) -> None:
+        self.found = self.found or bool((speech.abs() > 0.5).any())
+
+
+def test_no_face_is_retrieved_before_somebody_speaks():
+    """Three seconds of noise, then a voice: the face goes by the voice and the second before it."""
+    method = FakeMethod()
+    ours = Stream(method, 25, torch.device("cpu"), detector=FakeDetector())
+    for piece in torch.full((48_000,), 0.1).split(1_600):
+        ours.feed(piece)
+    assert method.retrieved == [16_000]
+    ours.feed(torch.full((1_600,), 0.9))
+    assert method.retrieved == [16_000, 16_000]
+    ours.feed(torch.full((16_000,), 0.1))
+    assert method.retrieved[2:] == [32_000]

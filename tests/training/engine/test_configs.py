@@ -26,6 +26,7 @@ from training.stage2 import Stage2Settings
 from training.syncnet import SyncNetSettings
 from training.teachers import TeachersSettings
 from training.train_all import STEPS
+from training.voice_matcher import VoiceMatcherSettings
 
 CONFIGS = Path(__file__).parents[3] / "training" / "configs"
 SETTINGS = {
@@ -43,6 +44,7 @@ SETTINGS = {
     "stage2": Stage2Settings,
     "syncnet": SyncNetSettings,
     "teachers": TeachersSettings,
+    "voice_matcher": VoiceMatcherSettings,
 }
 
 
