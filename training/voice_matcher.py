@@ -27,7 +27,7 @@ from s2v_core.networks.voice_matcher import VoiceMatcher, VoiceMatcherConfig
 from s2v_core.settings import Settings
 from s2v_core.vocabulary import EMOTIONS
 from training.data.clips import Clips
-from training.data.recordings import of_clips, of_readings
+from training.data.recordings import SOURCES, of_clips, of_readings
 from training.data.voices import UNKNOWN, Voices, embed
 from training.engine import config as settings
 from training.engine.config import Share
@@ -42,7 +42,7 @@ class StrangersSettings(Settings):
     """How voices never met are spread over the faces of their sex."""
 
     # Faces of each sex that strangers get, of so many directions in which voices differ.
-    cells: PositiveInt = 7
+    cells: PositiveInt = 6
     axes: PositiveInt = 3
     ridge: NonNegativeFloat = 2.0
     # Above 1 equally large cells count more, against stable ones.
@@ -75,11 +75,11 @@ class VoiceMatcherSettings(Settings):
     copies: NonNegativeInt = 2
     # Shortest piece of a reading, in seconds, and the most recordings of one speaker.
     seconds: PositiveFloat = 4.0
-    most: PositiveInt = 3
+    most: PositiveInt = 2
     # Weight decay of the logistic regression for the sex.
-    sex_decay: NonNegativeFloat = 3e-3
+    sex_decay: NonNegativeFloat = 1e-3
     # Cosine from which a voice counts as a known speaker's.
-    known: float = 0.77
+    known: float = 0.72
     strangers: StrangersSettings = StrangersSettings()
     emotion: EmotionSettings = EmotionSettings()
     seed: int = 0
@@ -211,10 +211,11 @@ def fit_emotion(head: nn.Sequential, voices: Voices, config: EmotionSettings, se
 
 
 def temperature(logits: Tensor, target: Tensor) -> float:
-    """Return the temperature at which ``logits (n, F)`` give ``target (n,)`` the highest likelihood."""
-    choices = torch.logspace(-1, 1.5, 60)
-    losses = torch.stack([F.cross_entropy(logits / t, target) for t in choices])
-    return choices[losses.argmin()].item()
+    """Return the temperature at which answers by ``logits (n, F)`` are on average as sure as they are right."""
+    choices = torch.logspace(-1, 3, 200)
+    right = (logits.argmax(1) == target).float().mean()
+    sure = torch.stack([(logits / t).softmax(1).amax(1).mean() for t in choices])
+    return choices[(sure - right).abs().argmin()].item()
 
 
 def without_some(readers: Voices, third: int) -> tuple[Voices, Voices]:
@@ -237,13 +238,12 @@ def stranger_temperature(matcher: VoiceMatcher, held_out: Voices) -> float:
 
 
 @torch.no_grad()
-def known_temperature(matcher: VoiceMatcher, students: Students, val: Voices) -> float:
-    """Return the temperature at which a known speaker's face is as sure as it is right on clips ``val``.
-
-    Their ``group`` counts the actors as the matcher does.
-    """
+def known_temperature(
+    matcher: VoiceMatcher, students: Students, val: Voices, actors: Tensor
+) -> float:
+    """Return the temperature at which a known speaker's face is as sure as it is right on clips ``val``."""
     clip_logits = students.face_logits(val.nu, val.speaker) / students.config.decide
-    return temperature(matcher.known_logits(val.speaker, clip_logits), val.group)
+    return temperature(matcher.known_logits(val.speaker, clip_logits), actors)
 
 
 def new_matcher(students: Students, clips: Clips, config: VoiceMatcherSettings) -> VoiceMatcher:
@@ -270,19 +270,22 @@ def fit_all(
     matcher: VoiceMatcher,
     students: Students,
     voices: Voices,
-    val: Voices,
+    val: tuple[Voices, Tensor],
     config: VoiceMatcherSettings,
 ) -> VoiceMatcher:
-    """Fit every head on ``voices`` and the temperatures on held-out readers and the clips ``val``."""
+    """Fit every head on ``voices`` and the temperatures on held-out readers and on ``val``.
+
+    That is the voices of clips and their actors' indices (n,).
+    """
     fit_sex(matcher.sex, voices, config.sex_decay)
-    readers = voices.pick((voices.source != 0) & (voices.woman != UNKNOWN))
-    readers = readers.pick(readers.group.bincount()[readers.group] > 1)
+    # People, not a synthesiser's voices, are spread over the faces.
+    readers = voices.pick(voices.source == SOURCES.index("libri"))
     stored = voices.pick((voices.source == 0) & (voices.copy == 0))
     learnt, held_out = without_some(readers, 0)
     fit_strangers(matcher, learnt, stored, config.strangers, config.seed)
     warmth = stranger_temperature(matcher, held_out.pick(held_out.copy == 0))
     fit_strangers(matcher, readers, stored, config.strangers, config.seed)
-    known = known_temperature(matcher, students, val)
+    known = known_temperature(matcher, students, *val)
     if matcher.emotion is not None:
         fit_emotion(matcher.emotion, voices, config.emotion, config.seed)
     matcher.config = matcher.config.model_copy(
@@ -309,8 +312,9 @@ def main(args: argparse.Namespace) -> None:
         recordings = of_clips(clips) + readings
         embed(students, recordings, config.seconds, config.copies, config.seed).save(path)
     known = embed(students, of_clips(val), config.seconds, 0)
+    actors = torch.tensor([clips.actors.index(row.actor) for row in val.rows])
     matcher = new_matcher(students, clips, config)
-    fit_all(matcher, students, Voices.load(path), known, config)
+    fit_all(matcher, students, Voices.load(path), (known, actors), config)
     print("temperatures:", matcher.config.known_temperature, matcher.config.stranger_temperature)
     checkpoint.save_network(args.run / "export" / "voice_matcher", matcher, matcher.config)
 

@@ -102,7 +102,10 @@ class Students(nn.Module):
             voice.speaker,
             self.speaker.timbre(speech),
             self.speaker.similarity(voice.speaker),
-            self.face_logits(voice.nu, voice.speaker) / self.config.decide,
+            (
+                self.face_logits(voice.nu) / self.config.decide,
+                self.face_logits(voice.nu, voice.speaker) / self.config.decide,
+            ),
         )
         emotions = self.matcher.emotion_log_probabilities(omega, voice.speaker)
         return voice._replace(faces=faces, emotions=emotions)

@@ -30,8 +30,10 @@ class VoiceMatcherConfig(Settings):
     omega: NonNegativeInt = 0
     hidden: PositiveInt = 64
     emotions: PositiveInt = 6
-    # Cosine with the nearest stored voice from which a voice counts as that of a known speaker.
-    known: float = 0.77
+    # Cosine with the nearest stored voice from which a voice may be a known speaker's.
+    known: float = 0.72
+    # And from which it is one's, whatever nu says: two strangers are hardly ever so near.
+    certain: float = 0.8
     # Weight of the sex of a voice against the likeness to single speakers.
     sex_weight: NonNegativeFloat = 10.0
     # Temperatures of a face's probability, for known speakers and for strangers.
@@ -54,18 +56,25 @@ class VoiceMatcher(nn.Module):
         self.register_buffer("women", torch.zeros(config.faces, dtype=torch.bool))
 
     def face_log_probabilities(
-        self, speaker: Tensor, timbre: Tensor, similarity: Tensor, clip_logits: Tensor
+        self, speaker: Tensor, timbre: Tensor, similarity: Tensor, nearness: tuple[Tensor, Tensor]
     ) -> Tensor:
         """Return the log probability (B, F) of each actor's face.
 
         ``speaker (B, E)`` and ``timbre (B, T)`` are the speaker encoder's, ``similarity (B, M)`` the cosines
-        with the stored voices, and ``clip_logits (B, M)`` how near each stored clip is. Those decide for a
-        voice that is known, the head for strangers; the sex counts for both.
+        with the stored voices, and ``nearness`` how near each stored clip is (B, M), by nu alone and by both.
+        The latter decides for a known voice, the head for strangers; the sex counts for both.
         """
-        known = similarity.amax(1, keepdim=True) > self.config.known
-        of_known = self.known_logits(speaker, clip_logits) / self.config.known_temperature
+        by_nu, by_both = nearness
+        known = self.is_known(similarity, by_nu)[:, None]
+        of_known = self.known_logits(speaker, by_both) / self.config.known_temperature
         of_strangers = self.stranger_logits(speaker, timbre) / self.config.stranger_temperature
         return torch.where(known, of_known, of_strangers).log_softmax(1)
+
+    def is_known(self, similarity: Tensor, by_nu: Tensor) -> Tensor:
+        """Whether each voice (B,) is a known speaker's: very near to a stored one, or near and nu agrees."""
+        nearest, clip = similarity.max(1)
+        same = self.actors[clip] == self.actors[by_nu.argmax(1)]
+        return (nearest > self.config.certain) | ((nearest > self.config.known) & same)
 
     def known_logits(self, speaker: Tensor, clip_logits: Tensor) -> Tensor:
         """Return the logits (B, F) of each actor's face for voices that may be known, see above."""

@@ -19,6 +19,9 @@ from s2v_core.media import audio
 from s2v_core.rates import SAMPLE_RATE
 from training.data.clips import Clips
 
+# Where recordings are from: a prepared corpus, LibriSpeech's readers, a synthesiser's voices.
+SOURCES = ("corpus", "libri", "kokoro")
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -26,8 +29,7 @@ class Recording:
 
     # Returns the speech (T,), 16 kHz in [-1, 1].
     load: Callable[[], Tensor]
-    # Where it is from: "corpus", or a source of read speech: "libri" LibriSpeech's readers, "kokoro" a
-    # synthesiser's voices, "grid_s1" a talker of GRID.
+    # One of SOURCES.
     source: str
     speaker: str
     # F, M, or empty where nobody says.
@@ -45,9 +47,9 @@ def of_clips(clips: Clips) -> list[Recording]:
 
 
 def of_readings(
-    root: Path, split: str, sources: Sequence[str] = (), most: int = 0
+    root: Path, split: str, sources: Sequence[str] = SOURCES[1:], most: int = 0
 ) -> list[Recording]:
-    """Return the recordings of ``split`` from ``sources`` (all without any), at most ``most`` a speaker.
+    """Return the recordings of ``split`` from ``sources``, at most ``most`` a speaker.
 
     Raises UserError when ``root`` does not hold such a folder.
     """
@@ -58,7 +60,7 @@ def of_readings(
     taken: Counter[str] = Counter()
     recordings = []
     for row in rows:
-        if sources and row["source"] not in sources:
+        if row["source"] not in sources:
             continue
         taken[row["speaker"]] += 1
         if 0 < most < taken[row["speaker"]]:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from s2v_core.networks.students import Students
 from s2v_core.vocabulary import EMOTIONS
 from training.data.augment import augment
-from training.data.recordings import Recording, pieces
+from training.data.recordings import SOURCES, Recording, pieces
 
 # Of Voices.woman.
 MAN, WOMAN, UNKNOWN = 0, 1, -1
@@ -30,8 +30,8 @@ class Voices:
     timbre: Tensor
     omega: Tensor
     nu: Tensor
-    # Integers (n,): the recording, its place in the list; its speaker; MAN, WOMAN or UNKNOWN; its source,
-    # 0 the corpus; its emotion's place among EMOTIONS; 0 as recorded, above 0 augmented.
+    # Integers (n,): the recording, its place in the list; its speaker; MAN, WOMAN or UNKNOWN; its place
+    # among SOURCES; its emotion's place among EMOTIONS; 0 as recorded, above 0 augmented.
     recording: Tensor
     group: Tensor
     woman: Tensor
@@ -89,11 +89,10 @@ def _labels(recordings: Sequence[Recording], index: int) -> tuple[int, ...]:
     """Return the integers of Voices, but for the copy, of one recording."""
     recording = recordings[index]
     speakers = sorted({(r.source, r.speaker) for r in recordings})
-    sources = sorted({r.source for r in recordings} - {"corpus"})
     return (
         index,
         speakers.index((recording.source, recording.speaker)),
         {"M": MAN, "F": WOMAN}.get(recording.sex, UNKNOWN),
-        ["corpus", *sources].index(recording.source),
+        SOURCES.index(recording.source),
         list(EMOTIONS).index(recording.emotion or "NEU"),
     )

@@ -10,7 +10,7 @@ from s2v_core.networks.students import Students, StudentsConfig, Voice, unit
 from s2v_core.networks.voice_matcher import VoiceMatcher, VoiceMatcherConfig, grouped_logsumexp
 
 CONFIG = VoiceMatcherConfig(
-    clips=7, faces=4, embedding=5, timbre=3, omega=6, hidden=8, emotions=3, known=0.9
+    clips=7, faces=4, embedding=5, timbre=3, omega=6, hidden=8, emotions=3, known=0.9, certain=0.99
 )
 ACTORS = torch.tensor([0, 0, 1, 2, 2, 3, 3])
 ACTED = torch.tensor([0, 1, 0, 0, 1, 0, 0])
@@ -29,6 +29,20 @@ def drawn(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
 
 
+def both(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return logits, logits
+
+
+def test_a_voice_is_known_only_if_nu_shows_the_same_actor(matcher) -> None:
+    similarity, by_nu = 0.95 * torch.eye(7), torch.eye(7)
+    assert matcher.is_known(similarity, by_nu).all()
+    # Clips 0 and 1, 3 and 4, 5 and 6 show one actor each.
+    assert matcher.is_known(similarity, by_nu[[1, 0, 2, 4, 3, 6, 5]]).all()
+    assert not matcher.is_known(similarity, by_nu[[2, 3, 4, 5, 6, 0, 1]]).any()
+    assert not matcher.is_known(0.85 * torch.eye(7), by_nu).any()
+    assert matcher.is_known(torch.eye(7), by_nu[[2, 3, 4, 5, 6, 0, 1]]).all()
+
+
 def test_a_groups_logsumexp_is_that_of_its_members() -> None:
     logits = drawn(3, 7)
     slow = [logits[:, k == ACTORS].exp().sum(1).log() for k in range(4)]
@@ -36,7 +50,7 @@ def test_a_groups_logsumexp_is_that_of_its_members() -> None:
 
 
 def test_probabilities_add_up_to_one(matcher) -> None:
-    faces = matcher.face_log_probabilities(drawn(9, 5), drawn(9, 3), drawn(9, 7), drawn(9, 7))
+    faces = matcher.face_log_probabilities(drawn(9, 5), drawn(9, 3), drawn(9, 7), both(drawn(9, 7)))
     torch.testing.assert_close(faces.exp().sum(1), torch.ones(9))
     emotions = matcher.emotion_log_probabilities(drawn(9, 6), drawn(9, 5))
     torch.testing.assert_close(emotions.exp().sum(1), torch.ones(9))
@@ -48,7 +62,9 @@ def test_a_stranger_gets_a_face_of_the_voices_sex(matcher, woman) -> None:
     matcher.sex.bias.fill_(6.0 if woman else -6.0)
     matcher.strangers.weight.mul_(30)
     strangers = torch.zeros(50, 7)
-    faces = matcher.face_log_probabilities(drawn(50, 5), drawn(50, 3), strangers, drawn(50, 7))
+    faces = matcher.face_log_probabilities(
+        drawn(50, 5), drawn(50, 3), strangers, both(drawn(50, 7))
+    )
     chosen = faces.argmax(1)
     assert (WOMEN[chosen] == woman).all()
     assert len(chosen.unique()) == 2
@@ -60,9 +76,9 @@ def test_a_known_voice_gets_its_own_face_whatever_the_strangers_head_says(matche
     matcher.sex.bias.zero_()
     logits = 20 * torch.eye(7)
     known, unknown = torch.eye(7), 0.8 * torch.eye(7)
-    faces = matcher.face_log_probabilities(drawn(7, 5), drawn(7, 3), known, logits)
+    faces = matcher.face_log_probabilities(drawn(7, 5), drawn(7, 3), known, both(logits))
     assert faces.argmax(1).tolist() == ACTORS.tolist()
-    faces = matcher.face_log_probabilities(drawn(7, 5), drawn(7, 3), unknown, logits)
+    faces = matcher.face_log_probabilities(drawn(7, 5), drawn(7, 3), unknown, both(logits))
     assert (faces.argmax(1) != ACTORS).any()
 
 
@@ -77,7 +93,7 @@ def test_clips_share_their_emotions_probability_by_their_logits(matcher) -> None
 
 
 def test_a_higher_temperature_is_less_sure(matcher) -> None:
-    inputs = drawn(9, 5), drawn(9, 3), torch.zeros(9, 7), drawn(9, 7)
+    inputs = drawn(9, 5), drawn(9, 3), torch.zeros(9, 7), both(drawn(9, 7))
     sure = matcher.face_log_probabilities(*inputs)
     matcher.config = CONFIG.model_copy(update={"stranger_temperature": 3.0})
     doubtful = matcher.face_log_probabilities(*inputs)
