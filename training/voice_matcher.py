@@ -77,7 +77,7 @@ class VoiceMatcherSettings(Settings):
     seconds: PositiveFloat = 4.0
     most: PositiveInt = 2
     # Weight decay of the logistic regression for the sex.
-    sex_decay: NonNegativeFloat = 1e-3
+    sex_decay: NonNegativeFloat = 2e-3
     # Cosine from which a voice counts as a known speaker's.
     known: float = 0.72
     strangers: StrangersSettings = StrangersSettings()
