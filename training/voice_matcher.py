@@ -79,10 +79,10 @@ class VoiceMatcherSettings(Settings):
     # Weight decay of the logistic regression for the sex.
     sex_decay: NonNegativeFloat = 2e-3
     # Cosine from which a voice counts as a known speaker's.
-    known: float = 0.72
+    known: Share = 0.7
     strangers: StrangersSettings = StrangersSettings()
     emotion: EmotionSettings = EmotionSettings()
-    seed: int = 0
+    seed: NonNegativeInt = 0
 
 
 def standardised(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -31,9 +31,9 @@ class VoiceMatcherConfig(Settings):
     hidden: PositiveInt = 64
     emotions: PositiveInt = 6
     # Cosine with the nearest stored voice from which a voice may be a known speaker's.
-    known: float = 0.72
-    # And from which it is one's, whatever nu says: two strangers are hardly ever so near.
-    certain: float = 0.8
+    known: float = 0.7
+    # And from which it is one's, whatever nu says: 1 % of the readers of training are so near.
+    certain: float = 0.77
     # Weight of the sex of a voice against the likeness to single speakers.
     sex_weight: NonNegativeFloat = 10.0
     # Temperatures of a face's probability, for known speakers and for strangers.

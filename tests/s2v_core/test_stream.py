@@ -163,10 +163,11 @@ def test_no_face_is_retrieved_before_somebody_speaks():
     """Three seconds of noise, then a voice: the face goes by the voice and the second before it."""
     method = FakeMethod()
     ours = Stream(method, 25, torch.device("cpu"), detector=FakeDetector())
-    for piece in torch.full((48_000,), 0.1).split(1_600):
+    hiss = torch.tensor([0.1, -0.1]).repeat(24_000)
+    for piece in hiss.split(1_600):
         ours.feed(piece)
     assert method.retrieved == [16_000]
-    ours.feed(torch.full((1_600,), 0.9))
-    assert method.retrieved == [16_000, 16_000]
-    ours.feed(torch.full((16_000,), 0.1))
-    assert method.retrieved[2:] == [32_000]
+    ours.feed(9 * hiss[:1_600])
+    assert method.retrieved == [16_000, 17_600]
+    ours.feed(hiss)
+    assert method.retrieved[2:] == [17_600 + 48_000]

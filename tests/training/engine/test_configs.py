@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from s2v_core.errors import UserError
-from s2v_core.models.model_set import OPTIONAL
 from s2v_core.settings import Settings
 from training.cpc import CPCSettings
 from training.engine import config as settings
@@ -67,7 +66,7 @@ def test_every_step_of_the_papers_has_the_papers_settings():
     missing = {
         config for _, config, _ in STEPS if not (CONFIGS / "paper" / f"{config}.yaml").exists()
     }
-    assert missing == {"landmarks", "lips", *OPTIONAL}
+    assert missing == {"landmarks", "lips", "speaker", "motion"}
 
 
 def test_the_papers_settings_depart_from_it_nowhere():
