@@ -1,4 +1,4 @@
-"""Turn the published weights of CPC_audio, VGGFace, FERPlus, SDFA, Resemblyzer and Whisper into networks of our own.
+"""Turn published weights into networks of this project: CPC_audio, VGGFace, SDFA, Whisper and others.
 
     python -m training.import_weights vgg_face --run runs/crema_d
     python -m training.import_weights ferplus --run runs/crema_d --file senet50_ferplus_dag.pth
@@ -6,11 +6,12 @@
     python -m training.import_weights sdfa --run runs/crema_d --file crema.dat
     python -m training.import_weights resemblyzer --run runs/crema_d
     python -m training.import_weights whisper --run runs/crema_d
+    python -m training.import_weights silero_vad --run runs/crema_d --file silero_vad/data/silero_vad.jit
 
 Each is fetched (or read from --file) and written into RUN/export, where the later steps take it in place of
-a network trained here. Their licences are their authors' (VGGFace: research only); nothing of them is shipped
-but Resemblyzer's (Apache License 2.0), in the model sets' speaker/, and the first blocks of Whisper's encoder (MIT),
-in their phonetic/.
+a network trained here. Their licences are their authors' (VGGFace: research only). Of them only Resemblyzer's
+(Apache License 2.0), the first blocks of Whisper's encoder (MIT) and Silero VAD's (MIT) are shipped, in the model
+sets' speaker/, phonetic/ and voice_activity/. Silero VAD's file comes in the PyPI package silero-vad.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.phonetic_encoder import PhoneticConfig, PhoneticEncoder
 from s2v_core.networks.sdfa import SDFA, SDFAConfig
 from s2v_core.networks.speaker_encoder import SpeakerConfig, SpeakerEncoder
+from s2v_core.networks.voice_activity import VoiceActivity, VoiceActivityConfig
 from s2v_core.rates import SAMPLE_RATE
 from training.networks.senet import SENET_BLOCKS, SENet, SENetConfig
 from training.networks.vgg import VGG, VGG_BLOCKS, VGGConfig
@@ -59,6 +61,17 @@ TINY_EN = "d3dd57d32accea0b295c96e26691aa14d8822fac7d9d27d5dc00b4ca2826dd03"
 ALBANIE = "https://www.robots.ox.ac.uk/~albanie/models/pytorch-mcn"
 
 
+def read_pickle(path: Path) -> Any:
+    """Return what torch saved in ``path``, if that is nothing but tensors, numbers and names."""
+    with torch.serialization.safe_globals(NUMPY):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def read_script(path: Path) -> dict[str, Tensor]:
+    """Return the weights in a file of TorchScript."""
+    return torch.jit.load(path, map_location="cpu").state_dict()
+
+
 @dataclass(frozen=True)
 class Source:
     """Where published weights are, and how they are converted."""
@@ -72,6 +85,7 @@ class Source:
     hash_prefix: str | None = None
     # Its site lets no program fetch it.
     by_hand: bool = False
+    read: Callable[[Path], Any] = read_pickle
 
 
 def vgg_names() -> Names:
@@ -244,6 +258,19 @@ def whisper(file: dict[str, Any]) -> tuple[PhoneticEncoder, PhoneticConfig]:
     return fill(network, weights), config
 
 
+def silero_vad(weights: dict[str, Tensor]) -> tuple[VoiceActivity, VoiceActivityConfig]:
+    """Return Silero VAD's network for 16 kHz (Silero Team 2021 to 2026) from silero_vad.jit's state dict."""
+    config = VoiceActivityConfig()
+    names = {
+        "_model.stft.forward_basis_buffer": "stft.weight",
+        "_model.decoder.decoder.2": "decision",
+    }
+    names |= {f"_model.encoder.{i}.reparam_conv": f"convolutions.{i}" for i in range(4)}
+    names |= {f"_model.decoder.rnn.{part}": f"lstm.{part}_l0" for part in RECURRENT}
+    kept = {k: v for k, v in weights.items() if k.startswith("_model.")}
+    return fill(VoiceActivity(config), renamed(kept, names)), config
+
+
 SOURCES = {
     "vgg_face": Source(f"{ALBANIE}/vgg_face_dag.pth", "teacher_identity", vgg_face),
     "ferplus": Source(f"{ALBANIE}/senet50_ferplus_dag.pth", "teacher_emotion", ferplus),
@@ -262,6 +289,13 @@ SOURCES = {
         resemblyzer,
     ),
     "whisper": Source(f"{OPENAI}/{TINY_EN}/tiny.en.pt", "phonetic", whisper, hash_prefix=TINY_EN),
+    "silero_vad": Source(
+        "https://pypi.org/project/silero-vad",
+        "voice_activity",
+        silero_vad,
+        by_hand=True,
+        read=read_script,
+    ),
 }
 
 
@@ -299,9 +333,7 @@ def convert(name: str, path: Path, run: Path) -> Path:
     """Write the network in the published file ``path`` into ``run/export``; return its folder."""
     source = SOURCES[name]
     try:
-        with torch.serialization.safe_globals(NUMPY):
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-        network, config = source.convert(loaded)
+        network, config = source.convert(source.read(path))
     except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
         why = " ".join(str(error).split())[:200]
         raise UserError(f"{path} does not hold {name}'s published weights: {why}") from None

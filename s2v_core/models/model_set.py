@@ -25,16 +25,20 @@ from s2v_core.networks.speaker_encoder import SpeakerConfig, SpeakerEncoder
 from s2v_core.networks.speech2face import Speech2Face, Speech2FaceConfig
 from s2v_core.networks.students import Students, StudentsConfig
 from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
+from s2v_core.networks.voice_activity import VoiceActivity, VoiceActivityConfig
+from s2v_core.networks.voice_matcher import VoiceMatcher, VoiceMatcherConfig
 from s2v_core.settings import Settings
 from s2v_core.temporary import whole
 
 N = TypeVar("N", bound=nn.Module)
 
 NETWORKS: dict[str, tuple[type[nn.Module], type[Settings]]] = {
+    "voice_activity": (VoiceActivity, VoiceActivityConfig),
     "cpc": (CPC, CPCConfig),
     "students": (Students, StudentsConfig),
     "speaker": (SpeakerEncoder, SpeakerConfig),
     "phonetic": (PhoneticEncoder, PhoneticConfig),
+    "voice_matcher": (VoiceMatcher, VoiceMatcherConfig),
     "motion": (MotionStudent, MotionConfig),
     "composer": (Composer, ComposerConfig),
     "sdfa": (SDFA, SDFAConfig),
@@ -43,7 +47,7 @@ NETWORKS: dict[str, tuple[type[nn.Module], type[Settings]]] = {
     "landmarks": (LandmarkNet, LandmarkConfig),
 }
 # Networks that the paper's method does without.
-OPTIONAL = ("speaker", "phonetic", "motion")
+OPTIONAL = ("voice_activity", "speaker", "voice_matcher", "phonetic", "motion")
 # Networks that only score generated frames; a set may lack any of them.
 JUDGES = ("judge_identity", "judge_emotion", "judge_lips", "syncnet")
 
@@ -93,6 +97,7 @@ class ModelSet:
         }
         self._check_motion(networks)
         networks["students"].speaker = networks.get("speaker")
+        networks["students"].matcher = networks.get("voice_matcher")
         return networks
 
     def has(self, name: str) -> bool:

@@ -12,7 +12,7 @@ import torch
 
 import s2v_core
 from s2v_core.engine import Speech2Video
-from s2v_core.errors import AudioError, CheckpointError, FaceError
+from s2v_core.errors import AudioError, CheckpointError, FaceError, NoSpeechError
 from s2v_core.face.blink import lids
 from s2v_core.media import audio, video
 from s2v_core.media.pixels import to_uint8
@@ -90,6 +90,20 @@ def test_two_voices_get_two_faces_and_one_still_gets_one(model) -> None:
         return (faces[0] - faces[1]).abs().mean().item()
 
     assert distance("speech2video") > 3 * distance("sdfa")
+
+
+def test_a_voice_in_noise_is_speech_and_noise_alone_is_not(model, waveform, tone) -> None:
+    hiss = torch.randn(len(waveform), generator=torch.Generator().manual_seed(0))
+    loud = waveform.square().mean().sqrt()
+    model.check_speech(waveform + 10 ** (-10 / 20) * loud * hiss, "the recording")
+    for sound in (0.1 * hiss, torch.from_numpy(tone(3)).float(), torch.zeros(48_000)):
+        with pytest.raises(NoSpeechError, match="Nobody seems to speak in the recording"):
+            model.check_speech(sound, "the recording")
+
+
+def test_without_a_detector_any_sound_is_speech(model, monkeypatch) -> None:
+    monkeypatch.delitem(model.networks, "voice_activity")
+    model.check_speech(torch.zeros(48_000), "the recording")
 
 
 def test_generate_writes_what_it_reports(model, tmp_path) -> None:
