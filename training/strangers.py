@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 import s2v_core
 from s2v_core.analysis.speakers import Speakers
@@ -147,7 +148,7 @@ def corpus(model: Speech2Video, data: Path, split: str) -> dict[str, object]:
     }
 
 
-def takes(model: Speech2Video, speech: object) -> bool:
+def takes(model: Speech2Video, speech: Tensor) -> bool:
     """Whether ``model`` takes ``speech (T,)`` for speech."""
     try:
         model.check_speech(speech, "the sound")
@@ -169,7 +170,7 @@ def sounds(model: Speech2Video, root: Path, split: str) -> dict[str, float | Non
 def measure(args: argparse.Namespace) -> None:
     """Print every table."""
     model = s2v_core.load(args.model, "cpu", "float32")
-    tables = {f"readers, {args.split}": readers(model, args.speech, args.split)}
+    tables: dict[str, dict] = {f"readers, {args.split}": readers(model, args.speech, args.split)}
     for split in (args.split, "unobserved") if args.data else ():
         tables[f"corpus, {split}"] = corpus(model, args.data, split)
     tables["sounds"] = sounds(model, args.speech, args.split)

@@ -207,6 +207,7 @@ def fit_emotion(head: nn.Sequential, voices: Voices, config: EmotionSettings, se
         loss.backward()
         optimiser.step()
     first = head.eval()[1]
+    assert isinstance(first, nn.Linear)
     set_linear(first, first.weight.detach().clone(), first.bias.detach().clone(), mean, deviation)
 
 
@@ -248,6 +249,7 @@ def known_temperature(
 
 def new_matcher(students: Students, clips: Clips, config: VoiceMatcherSettings) -> VoiceMatcher:
     """Return an untrained matcher that knows who is seen in the stored ``clips``."""
+    assert students.speaker is not None and students.voice is not None
     acted = [list(EMOTIONS).index(row.emotion or "NEU") for row in clips.rows]
     network = VoiceMatcher(
         VoiceMatcherConfig(

@@ -100,7 +100,7 @@ class Students(nn.Module):
 
     def _matched(self, voice: Voice, omega: Tensor, speech: Tensor) -> Voice:
         """Return ``voice`` with what the voice matcher says of ``speech (B, T)``, if there is one."""
-        if self.matcher is None:
+        if self.matcher is None or self.speaker is None or voice.speaker is None:
             return voice
         faces = self.matcher.face_log_probabilities(
             voice.speaker,
@@ -160,7 +160,7 @@ class Students(nn.Module):
     def emotion_weights(self, voice: Voice) -> Tensor:
         """Return the weight (B, M) of each stored emotion for ``voice``."""
         logits = self.emotion_logits(voice.mu) / self.config.decide
-        if voice.emotions is None:
+        if voice.emotions is None or self.matcher is None:
             return F.softmax(logits, dim=1)
         return self.matcher.clip_weights(voice.emotions, logits)
 
@@ -179,8 +179,8 @@ class Students(nn.Module):
 
     def actor_faces(self) -> Tensor:
         """Return nu (F, D_nu) of each actor: the mean of what is seen in all their stored clips."""
-        actors = self.matcher.actors
-        members = F.one_hot(actors).T.float()
+        assert self.matcher is not None
+        members = F.one_hot(self.matcher.actors).T.float()
         return unit(members @ self.faces)
 
     def retrieve_face(self, nu: Tensor, speaker: Tensor | None = None) -> Tensor:

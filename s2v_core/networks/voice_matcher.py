@@ -44,6 +44,11 @@ class VoiceMatcherConfig(Settings):
 class VoiceMatcher(nn.Module):
     """Linear heads for sex and strangers' faces on the speaker encoder, a small network for the emotion."""
 
+    actors: Tensor
+    acted: Tensor
+    women: Tensor
+    emotion: nn.Sequential | None
+
     def __init__(self, config: VoiceMatcherConfig) -> None:
         super().__init__()
         self.config = config

@@ -88,8 +88,11 @@ def silence(seconds: float, rng: np.random.Generator) -> Sound:
 def breath(seconds: float, rng: np.random.Generator) -> Sound:
     """Return breathing: noise through the resonances of an open throat, in and out."""
     time, air = _time(seconds), rng.standard_normal(len(_time(seconds)))
-    resonances = ((rng.uniform(400, 900), 1.0), (rng.uniform(1200, 2000), 0.7))
-    resonances += ((rng.uniform(2500, 4000), 0.4),)
+    resonances = (
+        (rng.uniform(400, 900), 1.0),
+        (rng.uniform(1200, 2000), 0.7),
+        (rng.uniform(2500, 4000), 0.4),
+    )
     sound = sum(loud * _band(air, 0.8 * hz, 1.25 * hz) for hz, loud in resonances)
     wave = np.sin(2 * np.pi * rng.uniform(0.25, 0.8) * time + rng.uniform(0, 6))
     swell = wave.clip(0, 1) ** rng.uniform(0.7, 2) + 0.6 * (-wave).clip(0, 1) ** 2

@@ -82,7 +82,9 @@ def embed(
 def _vectors(students: Students, piece: Tensor) -> tuple[Tensor, ...]:
     omega = students.summary([piece[None]], lambda context: context)
     _, nu = students.predict(omega)
-    return students.speaker(piece[None]), students.speaker.timbre(piece[None]), omega, nu
+    speaker = students.speaker
+    assert speaker is not None
+    return speaker(piece[None]), speaker.timbre(piece[None]), omega, nu
 
 
 def _labels(recordings: Sequence[Recording], index: int) -> tuple[int, ...]:
