@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-CORPORA = Path(__file__).parents[2] / "shared" / "corpora"
+SHARED = Path(__file__).parents[2] / "shared"
 
 
 @pytest.fixture(scope="session")
@@ -56,10 +56,21 @@ def ffmpeg() -> Callable[..., subprocess.CompletedProcess]:
 @pytest.fixture(scope="session")
 def corpus() -> Path:
     """The avatars corpus in the folder S2V_CORPORA; without it a test is skipped, and fails in CI."""
-    folder = Path(os.environ.get("S2V_CORPORA", CORPORA)) / "avatars"
+    return shared(
+        Path(os.environ.get("S2V_CORPORA", SHARED / "corpora")) / "avatars", "S2V_CORPORA"
+    )
+
+
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """Small files that failed once, in the folder S2V_CASES; without it as without the corpus."""
+    return shared(Path(os.environ.get("S2V_CASES", SHARED / "cases")), "S2V_CASES")
+
+
+def shared(folder: Path, variable: str) -> Path:
     if not folder.is_dir():
         missing = pytest.fail if os.environ.get("CI") else pytest.skip
-        missing(f"no corpus at {folder}: name the folder that holds avatars/ in S2V_CORPORA")
+        missing(f"no folder {folder}: name another with {variable}")
     return folder
 
 

@@ -162,9 +162,9 @@ def save(path: str | Path, audio: Tensor | Iterable[Tensor]) -> None:
 def _decode(path: Path, file: IO[bytes]) -> Levels:
     """Write the sound of ``path`` into ``file`` as float32 at 16 kHz, and return its levels."""
     levels = None
-    for pieces in decode.readers(path):
+    for reader in decode.readers(path):
         with suppress(decode.UnreadableError):
-            levels = _spool(pieces, file, path.name)
+            levels = _spool(reader, file, path.name)
         # Without sound: the recorder may have been killed before it wrote the length.
         if levels and levels.length:
             break
@@ -175,7 +175,15 @@ def _decode(path: Path, file: IO[bytes]) -> Levels:
     return levels
 
 
-def _spool(pieces: Iterable[Tensor], file: IO[bytes], name: str) -> Levels:
+def _spool(reader: decode.Reader, file: IO[bytes], name: str) -> Levels:
+    """Write what ``reader`` gives: the mean of the channels, or the loudest where they cancel."""
+    try:
+        return _written(reader(None), file, name)
+    except decode.CancelledError as error:
+        return _written(reader(error.channel), file, name)
+
+
+def _written(pieces: Iterable[Tensor], file: IO[bytes], name: str) -> Levels:
     levels = Levels(name)
     file.seek(0)
     # Another reader may have failed in the middle.
