@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import tempfile
+import wave
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-import soundfile
 import torch
 from torch import Tensor
 
@@ -83,8 +83,10 @@ class Levels:
         if not seconds:
             raise AudioError(f"{self.name} holds no sound: record or export it again.")
         if seconds < MIN_SECONDS:
+            # Rounded down, or 0.2999 s would read as 0.30 s.
+            shown = math.floor(100 * seconds) / 100
             raise AudioError(
-                f"{self.name} is too short ({seconds:.2f} s): give {MIN_SECONDS} s or more."
+                f"{self.name} is too short ({shown:.2f} s): give {MIN_SECONDS} s or more."
             )
         # A constant offset is no sound.
         mean = self.total / self.length
@@ -103,7 +105,14 @@ def opened(path: str | Path) -> Iterator[Speech]:
     """
     path = Path(path)
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
-        levels = _decode(path, file)
+        try:
+            levels = _decode(path, file)
+        # Readers turn their own errors into others: this one is the temporary file's.
+        except OSError as error:
+            raise AudioError(
+                f"{path.name} is too long for the temporary folder ({error.strerror}): make room there, "
+                "or name another folder in TMPDIR."
+            ) from error
         levels.check()
         yield Speech(file, levels.length, levels.peak)
 
@@ -151,11 +160,14 @@ def save(path: str | Path, audio: Tensor | Iterable[Tensor]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".speech-") as folder:
             part = Path(folder, "speech.wav")
-            with soundfile.SoundFile(part, "w", SAMPLE_RATE, 1, subtype="PCM_16") as file:
+            # Not soundfile, which ends in an assertion where the disk is full.
+            with part.open("wb") as raw, wave.open(raw, "wb") as file:
+                file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
                 for piece in [audio] if isinstance(audio, Tensor) else audio:
-                    file.write(piece.float().cpu().numpy())
+                    levels = (piece.float().cpu() * 32_767).round().clamp(-32_768, 32_767)
+                    file.writeframesraw(levels.numpy().astype("<i2").tobytes())
             part.replace(path)
-    except (OSError, soundfile.SoundFileError) as error:
+    except OSError as error:
         raise OutputError(f"{path} cannot be written: choose another file or folder.") from error
 
 
