@@ -13,12 +13,18 @@ INTERRUPTED = 130
 def run_command(name: str, work: Callable[[], int | None]) -> int:
     """Run ``work`` and return the exit status: its own or 0, 2 for a UserError, 130 when interrupted.
 
-    A UserError is printed as ``print_error`` does.
+    A UserError, and a file that cannot be opened or written, is printed as ``print_error`` does.
     """
     try:
         return work() or 0
     except UserError as error:
         print_error(name, error)
+        return 2
+    except OSError as error:
+        # Without a file's name it is no user's error.
+        if error.filename is None:
+            raise
+        print_error(name, UserError(f"{error.filename}: {error.strerror}."))
         return 2
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -19,6 +19,7 @@ from s2v_core.errors import AudioError
 from s2v_core.media import reader
 from s2v_core.media.reader import UnreadableError
 from s2v_core.media.resample import resampled
+from s2v_core.paths import is_folder
 from s2v_core.rates import SAMPLE_RATE
 
 # Hz; below telephone quality, or the header is wrong.
@@ -120,13 +121,16 @@ def mixed(blocks: Iterable[np.ndarray], channel: int | None = None) -> Iterator[
 
 def _is_for_soundfile(path: Path) -> bool:
     """Whether soundfile knows the format, by the first four bytes; AudioError when there is no such file."""
-    if path.is_dir():
+    if is_folder(path):
         raise AudioError(f"{path} is a folder: name one audio file.")
-    if not path.is_file():
-        raise AudioError(f"{path}: no such file; check the name.")
     try:
+        # A pipe or a device may never end.
+        if not path.is_file():
+            raise FileNotFoundError
         with path.open("rb") as file:
             head = file.read(4)
+    except FileNotFoundError as error:
+        raise AudioError(f"{path}: no such file; check the name.") from error
     except OSError as error:
         raise AudioError(f"{path} cannot be opened: {error.strerror}.") from error
     if not head:

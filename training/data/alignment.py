@@ -21,6 +21,7 @@ from s2v_core.media import audio, reader
 from s2v_core.media.decode import NoSoundError
 from s2v_core.media.reader import UnreadableError
 from s2v_core.models import checkpoint
+from s2v_core.paths import is_file
 from s2v_core.rates import FPS, FRAME_SAMPLES, SAMPLE_RATE
 from training.data.corpora import Clip
 
@@ -84,7 +85,7 @@ def align_clip(clip: Clip, net: LandmarkNet | None) -> Aligned:
 
 def _check_files(clip: Clip) -> None:
     for reason, path in (("no video file", clip.video), ("no audio file", clip.audio)):
-        if not path.is_file():
+        if not is_file(path):
             raise UnusableError(reason, str(path))
         with path.open("rb") as file:
             if file.read(len(LFS_STUB)) == LFS_STUB:
