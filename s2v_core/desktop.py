@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,6 +15,9 @@ from s2v_core.errors import ScreenError
 from s2v_core.media.pixels import to_pictures
 from s2v_core.rates import SAMPLE_RATE
 from s2v_core.stream import Stream
+
+if TYPE_CHECKING:
+    from tkinter import Tk
 
 # The window shows each pixel of the frames as 4 x 4.
 ZOOM = 4
@@ -44,32 +48,22 @@ def window(title: str) -> Iterator[Show]:
 
     Raises ScreenError where there is no screen, or Python came without Tk.
     """
-    try:
-        # Some systems install Python without it.
-        import tkinter
+    root = _open_tk()
+    from tkinter import Label, PhotoImage, TclError
 
-        root = tkinter.Tk()
-    except ImportError as error:
-        raise ScreenError(
-            "a window needs Tk: install it (Debian: apt install python3-tk)."
-        ) from error
-    except tkinter.TclError as error:
-        raise ScreenError(
-            "no window can be opened here: run this on a computer with a screen."
-        ) from error
     root.title(title)
-    label = tkinter.Label(root, text="One moment, then speak.", padx=40, pady=40)
+    label = Label(root, text="One moment, then speak.", padx=40, pady=40)
     label.pack()
     root.update()
     # Tk shows an image only as long as Python refers to it.
-    image: tkinter.PhotoImage | None = None
+    image: PhotoImage | None = None
 
     def show(picture: np.ndarray | None) -> bool:
         nonlocal image
-        # The window was closed.
-        with suppress(tkinter.TclError):
+        # Tk raises an error once the window is closed.
+        with suppress(TclError):
             if picture is not None:
-                image = tkinter.PhotoImage(data=_ppm(picture), format="PPM")
+                image = PhotoImage(data=_ppm(picture), format="PPM")
                 label.configure(image=image, padx=0, pady=0)
             root.update()
             return True
@@ -78,8 +72,25 @@ def window(title: str) -> Iterator[Show]:
     try:
         yield show
     finally:
-        with suppress(tkinter.TclError):
+        with suppress(TclError):
             root.destroy()
+
+
+def _open_tk() -> Tk:
+    """Return Tk's root window; ScreenError where it cannot be opened."""
+    try:
+        # Some systems install Python without it.
+        import tkinter
+
+        return tkinter.Tk()
+    except ImportError as error:
+        raise ScreenError(
+            "a window needs Tk: install it (Debian: apt install python3-tk)."
+        ) from error
+    except tkinter.TclError as error:
+        raise ScreenError(
+            "no window can be opened here: run this on a computer with a screen."
+        ) from error
 
 
 def _ppm(picture: np.ndarray) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +21,7 @@ PAPER, INK = (250, 250, 249), (28, 25, 23)
 
 
 def write(
-    path: Path, panels: dict[str, Iterable[np.ndarray]], n_frames: int, fps: int, audio: Tensor
+    path: Path, panels: Mapping[str, Iterable[np.ndarray]], n_frames: int, fps: int, audio: Tensor
 ) -> None:
     """Write one mp4 of all ``panels`` side by side, their names above, and ``audio (T,)`` once.
 

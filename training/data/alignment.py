@@ -93,7 +93,7 @@ def _check_files(clip: Clip) -> None:
 
 
 def _apart(clip: Clip) -> tuple[Picture, Tensor]:
-    return decode(clip.video), _heard(clip.audio)
+    return decode(clip.video), _sound(clip.audio)
 
 
 def _together(path: Path) -> tuple[Picture, Tensor]:
@@ -102,10 +102,10 @@ def _together(path: Path) -> tuple[Picture, Tensor]:
     shown = len(picture.frames) / FPS
     if picture.seconds - shown > MAX_MISMATCH:
         raise UnusableError("cut short", f"{shown:.2f} s of {picture.seconds:.2f} s")
-    return picture, _heard(path)
+    return picture, _sound(path)
 
 
-def _heard(path: Path) -> Tensor:
+def _sound(path: Path) -> Tensor:
     try:
         return audio.load(path)
     except NoSoundError as error:

@@ -227,7 +227,7 @@ def talking(n_frames: int = 12) -> np.ndarray:
     return (np.vstack([still, lids]) + rng.normal(0, 1, (n_frames, 13, 2))).astype(np.float32)
 
 
-def test_motion_tells_how_far_the_inner_lips_are_apart():
+def test_motion_begins_with_how_far_the_inner_lips_are_apart():
     points = talking()
     apart = np.hypot(*(points[:, 8] - points[:, 7]).T)
     np.testing.assert_allclose(face_motion(points)[:, 0], apart, rtol=1e-5)
@@ -274,7 +274,7 @@ def test_eyes_that_are_shut_throughout_have_a_motion():
 
 @pytest.mark.corpus
 def test_lids_fall_where_the_corpuss_faces_blink(corpus):
-    """The eye's whole outline tells the same of a blink as the two points of each lid."""
+    """The eye's whole outline shows the same blink as the two points of each lid."""
     path = next((corpus / "landmarks").glob("2003_A01_NEU*.npz"))
     points = np.load(path)["landmarks"].astype(np.float32)
     eyes = points[:, 36:48].reshape(-1, 2, 6, 2)

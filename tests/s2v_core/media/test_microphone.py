@@ -91,13 +91,13 @@ class InputStream:
 """
 
 
-def test_what_a_live_microphone_hears_comes_at_16_khz(device):
+def test_a_live_microphones_sound_comes_at_16_khz(device):
     device(FAKE_MICROPHONE + FAKE_STREAM)
     pieces = microphone.stream(25)
-    heard = next(pieces)  # all that waited since it was opened
-    assert abs(len(heard) - 32_000) < 100
-    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(len(heard)) / 16_000)
-    assert np.abs(heard.numpy() - expected)[EDGE:].max() < 0.02
+    recorded = next(pieces)  # all that waited since it was opened
+    assert abs(len(recorded) - 32_000) < 100
+    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(len(recorded)) / 16_000)
+    assert np.abs(recorded.numpy() - expected)[EDGE:].max() < 0.02
     pieces.close()
 
 
