@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 import torch
 
 from s2v_core.analysis import reference
-from s2v_core.errors import AudioError
+from s2v_core.errors import AudioError, FaceError
+from s2v_core.face.align import align_still
 from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet
 from s2v_core.media import audio
 from s2v_core.models import checkpoint
 from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
+from training.data import corpora, tables
 from training.data.alignment import align_clip
 from training.data.corpora import Clip
 
@@ -80,3 +83,16 @@ def test_preparation_reads_films_as_the_page_does(cases: Path, net: LandmarkNet,
 def test_a_film_without_sound_says_so(cases: Path) -> None:
     with pytest.raises(AudioError, match=r"This video has no sound\."):
         audio.load(cases / "noaudio.mp4")
+
+
+def test_a_picture_of_one_column_shows_no_face(cases: Path, net: LandmarkNet) -> None:
+    with pytest.raises(FaceError, match=r"No face was found in thin\.png"):
+        align_still(cases / "thin.png", net)
+
+
+def test_a_table_that_a_spreadsheet_saved_is_read(cases: Path, tmp_path: Path) -> None:
+    rows = tables.read(cases / "demographics_bom.csv", ("ActorID", "Sex"))
+    (tmp_path / "VideoFlash").mkdir()
+    (tmp_path / "VideoFlash" / f"{rows[0]['ActorID']}_DFA_ANG_XX.flv").touch()
+    shutil.copy(cases / "demographics_bom.csv", tmp_path / "VideoDemographics.csv")
+    assert [clip.sex for clip in corpora.crema_d(tmp_path)] == [rows[0]["Sex"]]
