@@ -6,9 +6,11 @@ import base64
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -51,6 +53,22 @@ def ffmpeg() -> Callable[..., subprocess.CompletedProcess]:
         return subprocess.run(command, capture_output=True)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def disk_limit() -> Callable[[int], AbstractContextManager]:
+    """As if the disk were full: within, no file grows beyond so many bytes."""
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 @pytest.fixture(scope="session")

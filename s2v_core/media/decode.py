@@ -6,8 +6,12 @@ A piece is all that is held at a time, whatever the file's length and whatever i
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from io import BytesIO
+from itertools import pairwise
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +31,10 @@ MIN_RATE = 4_000
 # Numbers read at a time, so that memory depends on the sound and not on the header.
 BLOCK = 65_536
 # Formats that soundfile reads best and without printing to stderr: its MP3 reader prints there about
-# damaged files, and its Ogg reader ends with the first of several streams.
-SOUNDFILE_HEADS = (b"RIFF", b"RF64", b"FORM", b"fLaC", b"NIST", b".snd", b"Crea")
+# damaged files.
+SOUNDFILE_HEADS = (b"RIFF", b"RF64", b"FORM", b"fLaC", b"OggS", b"NIST", b".snd", b"Crea")
+# The first page of a stream in an Ogg file.
+OGG_STREAM = re.compile(rb"OggS\0[\x02\x03\x06\x07]")
 # Channels cancel when their sum has less than this share of the power that unrelated ones would have.
 CANCELLED = 0.05
 # Reads a file's sound in pieces (n,): the mean of its channels, or one channel by its number.
@@ -58,17 +64,17 @@ def readers(path: Path) -> list[Reader]:
 
 
 def read_with_soundfile(path: Path, channel: int | None = None) -> Iterator[Tensor]:
-    """Yield the pieces of an uncompressed, FLAC or telephone file."""
+    """Yield the pieces of an uncompressed, FLAC, Ogg or telephone file."""
     try:
-        with soundfile.SoundFile(path) as file:
-            rate, size = file.samplerate, max(1, BLOCK // file.channels)
-            if rate < MIN_RATE:
-                raise AudioError(
-                    f"{path.name} is sampled at {rate} Hz: give {MIN_RATE} Hz or more."
-                )
-            if not _is_plain(rate):
-                raise UnreadableError
-            yield from resampled(mixed(_blocks(file, size), channel), rate)
+        for stream in _streams(path):
+            with soundfile.SoundFile(stream) as file:
+                if file.samplerate < MIN_RATE:
+                    raise AudioError(
+                        f"{path.name} is sampled at {file.samplerate} Hz: give {MIN_RATE} Hz or more."
+                    )
+                if not _is_plain(file.samplerate):
+                    raise UnreadableError
+                yield from resampled(mixed(_blocks(file), channel), file.samplerate)
     except (AudioError, UnreadableError, CancelledError):
         raise
     # Any other: each codec has its own ways to fail, and another reader follows.
@@ -76,8 +82,20 @@ def read_with_soundfile(path: Path, channel: int | None = None) -> Iterator[Tens
         raise UnreadableError from error
 
 
-def _blocks(file: soundfile.SoundFile, size: int) -> Iterator[np.ndarray]:
+def _streams(path: Path) -> Iterator[Path | BytesIO]:
+    """Yield the file itself, or each part of an Ogg file that holds several: soundfile reads but the first."""
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        starts = [m.start() for m in OGG_STREAM.finditer(data)] if data[:4] == b"OggS" else []
+        if len(starts) < 2:
+            yield path
+            return
+        for start, end in pairwise([*starts, len(data)]):
+            yield BytesIO(data[start:end])
+
+
+def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
     """Yield blocks (n, channels); SoundFile.blocks cannot read codecs without seeking, as GSM."""
+    size = max(1, BLOCK // file.channels)
     while len(block := file.read(size, dtype="float32", always_2d=True)):
         yield block
 

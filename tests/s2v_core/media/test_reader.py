@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from av.video.frame import VideoFrame
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from s2v_core.media import reader, video
+from s2v_core.media import audio, reader, video
 from s2v_core.media.reader import UnreadableError
 
 SIZE = (48, 64)
@@ -122,3 +126,76 @@ def test_decoding_that_takes_too_long_is_stopped(
     monkeypatch.setattr(reader, "DECODER_SECONDS", -1)
     with pytest.raises(UnreadableError, match="too long"):
         frames_of(clip)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    width=st.integers(16, 2_000),
+    height=st.integers(16, 2_000),
+    aspect=st.fractions(Fraction(1, 9), 9, max_denominator=200),
+)
+def test_pixels_are_made_square_by_enlarging(width: int, height: int, aspect: Fraction) -> None:
+    filters = reader._square(VideoFrame(width, height, "gray"), aspect)
+    if aspect == 1 or not 1 / 4 <= aspect <= 4:
+        assert not filters
+        return
+    ((name, size),) = filters
+    assert name == "scale"
+    shown = [int(side) for side in size.split(":")]
+    assert shown[0] >= width and shown[1] >= height and (shown[0] == width or shown[1] == height)
+    assert abs(shown[0] - shown[1] * width * aspect / height) <= max(1, width * aspect / height)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "mpg", "ts", "flv", "webm"])
+@pytest.mark.parametrize("late", [0, 0.28, 1.2])
+def test_sound_keeps_its_place_in_every_container(
+    ffmpeg: Callable, tmp_path: Path, ending: str, late: float
+) -> None:
+    """A film of 2 s whose sound, a click 0.2 s after its start, starts ``late``."""
+    click = "aevalsrc='0.9*sin(2*PI*1000*t)*between(t,0.2,0.3)':s=48000:d=0.6"
+    path = tmp_path / f"film.{ending}"
+    picture = ["-f", "lavfi", "-i", "testsrc=size=96x128:rate=25:duration=2"]
+    sound = [
+        "-itsoffset",
+        late,
+        "-f",
+        "lavfi",
+        "-i",
+        click,
+        "-ar",
+        "44100" if ending == "flv" else "48000",
+    ]
+    done = ffmpeg(*picture, *sound, path)
+    assert done.returncode == 0, done.stderr[-500:]
+    samples = audio.load(path)
+    begins = int((samples.abs() > 0.3).nonzero()[0]) / 16_000
+    assert begins == pytest.approx(late + 0.2, abs=0.05)
+
+
+@pytest.mark.parametrize("rates", [(8_000, 1), (16_000, 1), (32_000, 1), (16_000, 2)])
+@pytest.mark.parametrize("in_a_packet", [1, 2, 4])
+def test_speex_keeps_its_length(
+    ffmpeg: Callable, tmp_path: Path, rates: tuple[int, int], in_a_packet: int
+) -> None:
+    rate, channels = rates
+    source = ["-f", "lavfi", "-i", "sine=d=1.5", "-ar", rate, "-ac", channels]
+    path = tmp_path / "a.ogg"
+    options = ["-c:a", "libspeex", "-frames_per_packet", in_a_packet]
+    assert ffmpeg(*source, *options, path).returncode == 0
+    assert len(audio.load(path)) / 16_000 == pytest.approx(1.5, abs=0.1)
+
+
+def test_a_picture_that_changes_in_size_is_shown_in_its_first(
+    ffmpeg: Callable, tmp_path: Path
+) -> None:
+    parts = b""
+    for size in ("96x128", "192x256"):
+        part = tmp_path / f"{size}.ts"
+        source = ["-f", "lavfi", "-i", f"testsrc=size={size}:rate=25:duration=0.4"]
+        assert ffmpeg(*source, part).returncode == 0
+        parts += part.read_bytes()
+    (tmp_path / "both.ts").write_bytes(parts)
+    n_frames, *size = frames_of(tmp_path / "both.ts").shape
+    assert size == [128, 96, 3]
+    # The codec may keep the last frame back where the first film ends.
+    assert n_frames >= 19
