@@ -1,4 +1,4 @@
-"""The command line: ``python -m s2v_core`` with ``generate``, ``record``, ``live`` or ``publish``."""
+"""The command line: ``python -m s2v_core`` with ``generate``, ``record``, ``live``, ``verify`` or ``publish``."""
 
 from __future__ import annotations
 
@@ -53,6 +53,12 @@ LIVE_EXAMPLES = """examples:
 
 Close the window to end it; a line of JSON then reports the median delay in seconds.
 """
+VERIFY_EXAMPLES = """examples:
+  python -m s2v_core verify videos/me.speech2video.mp4
+
+A line of JSON on stdout for each file: "intact" is true, false (altered), or null (no signed claim).
+Exit status: 0 all unaltered, 1 one altered or without a claim, 2 an error.
+"""
 # Seconds; a longer recording is most likely a typing error.
 MAX_RECORDING = 600.0
 NAME = "speech2video"
@@ -72,10 +78,11 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="{generate,record,live,publish}")
+    commands = parser.add_subparsers(required=True, metavar="{generate,record,live,verify,publish}")
     _add_generate(commands)
     _add_record(commands)
     _add_live(commands)
+    _add_verify(commands)
     _add_publish(commands)
     return parser
 
@@ -154,6 +161,18 @@ def live(arguments: argparse.Namespace) -> int:
     delay = round(sorted(delays)[len(delays) // 2], 3) if delays else None
     report({"method": arguments.method, "frames": len(delays), "delay": delay})
     return 0
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Print what each file claims of its making, and whether it was altered since; 1 if one was."""
+    from s2v_core.media import provenance
+
+    intact = True
+    for path in arguments.file:
+        verdict = provenance.read(path)
+        report({"path": path, **asdict(verdict), "words": str(verdict)})
+        intact = intact and bool(verdict.intact)
+    return 0 if intact else 1
 
 
 def publish(arguments: argparse.Namespace) -> int:
@@ -277,6 +296,17 @@ def _add_live(commands: argparse._SubParsersAction) -> None:
         help="which method to run (default: %(default)s)",
     )
     _add_model(parser)
+
+
+def _add_verify(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "verify",
+        help="say what a video or picture claims of its making, and whether it was altered",
+        epilog=VERIFY_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=verify)
+    parser.add_argument("file", nargs="+", type=Path, metavar="FILE")
 
 
 def _add_publish(commands: argparse._SubParsersAction) -> None:

@@ -18,6 +18,7 @@ from s2v_core.face.align import Still, align_still
 from s2v_core.media import audio, video
 from s2v_core.media.audio import Speech
 from s2v_core.media.pixels import draw_label, to_pictures
+from s2v_core.media.provenance import Claim
 from s2v_core.methods import CHUNK, Animating, Composing, Face, Method
 from s2v_core.models.device import pick_device, pick_precision
 from s2v_core.models.model_set import ModelSet
@@ -27,7 +28,8 @@ from s2v_core.paths import target
 from s2v_core.rates import SAMPLE_RATE, frame_count, sample_count
 from s2v_core.stream import Stream
 from s2v_core.streaming.prefetch import prefetch
-from s2v_core.vocabulary import METHODS
+from s2v_core.streaming.threads import survive_forks
+from s2v_core.vocabulary import METHODS, check_name, check_names
 
 T = TypeVar("T")
 # Called with the method, the frames done and the frames in all.
@@ -61,10 +63,13 @@ class Speech2Video:
     def load(
         cls, model_set: ModelSet, device: str = "auto", precision: str = "auto"
     ) -> Speech2Video:
-        """Load a model set; CheckpointError when it is missing or damaged."""
-        networks, picked = model_set.read_networks(), pick_device(device)
+        """Load a model set; CheckpointError when it is missing or damaged, else as ``s2v_core.load``."""
+        survive_forks()
+        picked = pick_device(device)
+        number = pick_precision(precision, picked)
+        networks = model_set.read_networks()
         for key in ("composer", "sdfa", "s2f_sdfa"):
-            networks[key].decoder.fold(pick_precision(precision, picked))
+            networks[key].decoder.fold(number)
         return cls(networks, model_set, picked)
 
     @property
@@ -92,9 +97,10 @@ class Speech2Video:
 
         ``reference`` is the picture that SDFA animates, by default the model set's portrait; ``label``
         marks every frame as synthetic; ``watch`` is called with every frame before it is marked.
-        Raises AudioError or FaceError before anything is written, OutputError when ``out`` cannot be
-        written.
+        Raises ValueError for a method that is none of METHODS, AudioError or FaceError before
+        anything is written, OutputError when ``out`` cannot be written.
         """
+        check_names("method", methods, METHODS)
         with audio.opened(speech) as pieces:
             still = self.still(reference) if "sdfa" in methods else None
             for method in methods:
@@ -164,6 +170,7 @@ class Speech2Video:
             yield piece[None].to(self.device)
 
     def _method(self, name: str, still: Still | None, *given: Any) -> Method:
+        check_name("method", name, METHODS)
         if name == "speech2video":
             return Composing(self.networks, *given)
         return Animating(self.networks, (still or self.still(None)) if name == "sdfa" else None)
@@ -183,7 +190,16 @@ class Speech2Video:
         method = self._method(name, still)
         pictures = self._pictures(method, speech, label, partial(watch, name) if watch else None)
         report = partial(progress, name) if progress else None
-        video.write(path, pictures, n_frames, self.fps, speech, title=path.stem, progress=report)
+        video.write(
+            path,
+            pictures,
+            n_frames,
+            self.fps,
+            speech,
+            title=path.stem,
+            claim=Claim(self.name, name),
+            progress=report,
+        )
         seconds = time.perf_counter() - began
         factor = seconds * self.fps / n_frames
         return Generation(name, path, n_frames, self.fps, round(seconds, 3), round(factor, 4))

@@ -27,5 +27,9 @@ class CheckpointError(UserError):
     """The weights are missing, damaged or of another model."""
 
 
+class DeviceError(UserError):
+    """This computer does not have the device that was asked for."""
+
+
 class OutputError(UserError):
     """The result cannot be written where it was asked for."""

@@ -115,7 +115,7 @@ class Animating:
     def _retrieved(self, pieces: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
         """Return Speech2Face's feature (1, face) of the voice in ``pieces``, and that face's pose (1, 2).
 
-        The faces that the students store help here too: the feature is drawn to the nearest of them.
+        The feature is moved to the most similar of the faces that the students store.
         """
         students, voice = self.networks["students"], self.networks["speech2face"]
         feature = voice(audio.start(pieces, round(voice.config.seconds * SAMPLE_RATE)))

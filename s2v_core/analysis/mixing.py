@@ -11,6 +11,7 @@ from torch import Tensor
 
 from s2v_core.media import video
 from s2v_core.media.pixels import draw_label, to_uint8
+from s2v_core.media.provenance import Claim
 from s2v_core.networks.students import unit
 from s2v_core.rates import SAMPLE_RATE, frame_count
 
@@ -41,7 +42,16 @@ def write(
     frames = (frame for chunk in chunks for frame in to_uint8(chunk))
     report = (lambda done, total: progress("mix", done, total)) if progress else None
     marked = map(draw_label, frames) if label else frames
-    video.write(path, marked, n_frames, model.fps, waveform, title=path.stem, progress=report)
+    video.write(
+        path,
+        marked,
+        n_frames,
+        model.fps,
+        waveform,
+        title=path.stem,
+        claim=Claim(model.name, "speech2video"),
+        progress=report,
+    )
     return n_frames
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from s2v_core.errors import CheckpointError, UserError
 from s2v_core.models.model_set import StoredClip
 from s2v_core.networks.students import Students, Voice, unit
-from s2v_core.vocabulary import EMOTIONS
+from s2v_core.vocabulary import EMOTIONS, check_name
 
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video
@@ -44,8 +44,10 @@ class Speakers:
     def emotion(self, code: str, speaker: str | None = None) -> Tensor:
         """Return mu (1, D_mu) of an emotion as one observed speaker acted it, or as all did.
 
-        Raises UserError for a speaker who did not act it, or who is not known.
+        Raises UserError for a speaker who did not act it, or who is not known, ValueError for a code
+        that is none of EMOTIONS.
         """
+        check_name("emotion", code, EMOTIONS)
         acted = torch.tensor([clip.emotion == code for clip in self.clips])
         if speaker is not None:
             acted &= self._of_speaker(speaker)

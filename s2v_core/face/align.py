@@ -1,4 +1,9 @@
-"""SDFA's crop: a similarity transform takes five points of a face to fixed places."""
+"""SDFA's crop (Vougioukas et al. 2019), from five points of a face.
+
+A similarity transform takes the nose base and the four eye corners to fixed places of a 96x128
+picture, so that the head stands still whatever the camera and the head did. The template is the
+mean face of the authors' aligner, made symmetrical.
+"""
 
 from __future__ import annotations
 

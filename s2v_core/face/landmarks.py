@@ -1,9 +1,4 @@
-"""Where the face is: detection, nine landmarks, and SDFA's five-point crop.
-
-The crop is the one of Vougioukas et al. (2019): a similarity transform takes the nose base and the
-four eye corners to fixed places of a 96x128 picture, so that the head stands still whatever the
-camera and the head did. The template is the mean face of the authors' aligner, made symmetrical.
-"""
+"""Where the face is: detection, the square around it, and nine landmarks."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from s2v_core.errors import AudioError, OutputError
 from s2v_core.media import decode
 from s2v_core.rates import SAMPLE_RATE
+from s2v_core.temporary import own_folder
 
 # A shorter sound holds no syllable to animate.
 MIN_SECONDS = 0.3
@@ -158,8 +159,8 @@ def save(path: str | Path, audio: Tensor | Iterable[Tensor]) -> None:
     path = Path(path).absolute()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".speech-") as folder:
-            part = Path(folder, "speech.wav")
+        with own_folder(path.parent, ".speech-") as folder:
+            part = folder / "speech.wav"
             # Not soundfile, which ends in an assertion where the disk is full.
             with part.open("wb") as raw, wave.open(raw, "wb") as file:
                 file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from s2v_core.media import video
+from s2v_core.media.provenance import Claim
 
 # Frames are small.
 SCALE = 2
@@ -21,7 +22,12 @@ PAPER, INK = (250, 250, 249), (28, 25, 23)
 
 
 def write(
-    path: Path, panels: Mapping[str, Iterable[np.ndarray]], n_frames: int, fps: int, audio: Tensor
+    path: Path,
+    panels: Mapping[str, Iterable[np.ndarray]],
+    n_frames: int,
+    fps: int,
+    audio: Tensor,
+    claim: Claim = video.SYNTHETIC_VIDEO,
 ) -> None:
     """Write one mp4 of all ``panels`` side by side, their names above, and ``audio (T,)`` once.
 
@@ -31,7 +37,7 @@ def write(
     # They have no end: write takes n_frames.
     rows = zip(*map(_repeated, panels.values()), strict=True)
     pictures = (np.vstack([heading(names, frames[0].shape[1]), row(frames)]) for frames in rows)
-    video.write(path, pictures, n_frames, fps, audio, title=", ".join(names))
+    video.write(path, pictures, n_frames, fps, audio, title=", ".join(names), claim=claim)
 
 
 def row(frames: Sequence[np.ndarray]) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +17,13 @@ from s2v_core.errors import OutputError, UserError
 from s2v_core.media import reader
 from s2v_core.media.audio import PIECE, Speech
 from s2v_core.media.audio import save as save_audio
+from s2v_core.media.provenance import Claim, sign
 from s2v_core.rates import sample_count
+from s2v_core.temporary import own_folder
 
 COMMENT = "Synthetic video: generated from speech by Speech2Video, not a recording of a person."
 CODEC, SOUND_CODEC = "libx264", "aac"
+SYNTHETIC_VIDEO = Claim()
 # x264's crf: frames of 96x128 show every artefact once they are enlarged.
 QUALITY = "18"
 # Called with the frames done and the frames in all.
@@ -48,25 +50,28 @@ def write(
     *,
     title: str = "",
     comment: str = COMMENT,
+    claim: Claim | None = SYNTHETIC_VIDEO,
     progress: Progress | None = None,
 ) -> None:
     """Write the first ``n_frames`` frames and the speech as H.264 + AAC mp4, whole or not at all.
 
     ``frames`` are uint8 (H, W, 3), RGB, of even H and W, taken one at a time; ``audio`` (T,) is
     at 16 kHz in [-1, 1] and is cut, or filled with silence, to the frames' length. ``title`` and
-    ``comment`` are the file's metadata.
+    ``comment`` are the file's metadata, and ``claim`` is signed into it.
     Raises OutputError when the file cannot be written, ValueError for wrong or too few frames.
     """
     path = Path(path).absolute()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # moviepy's files live in a folder of their own beside the target, and go with it.
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".video-") as folder:
-            sound, part = Path(folder, "sound.wav"), Path(folder, "video.mp4")
+        with own_folder(path.parent, ".video-") as folder:
+            sound, part = folder / "sound.wav", folder / "video.mp4"
             save_audio(sound, _fit(audio.split(PIECE), sample_count(n_frames, fps)))
             tags = ["-metadata", f"title={title}", "-metadata", f"comment={comment}"]
             _encode(part, _on_demand(frames, n_frames, fps, progress), n_frames, fps, sound, tags)
             _check_whole(part, n_frames)
+            if claim is not None:
+                sign(part, claim, title)
             part.replace(path)
     except (OSError, OutputError) as error:
         raise OutputError(f"{path} cannot be written: {_advice()}.") from error

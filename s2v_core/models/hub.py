@@ -86,7 +86,8 @@ def fetch(repo: str, revision: str, api: HfApi | None = None) -> Path:
             f"{repo} at {revision} is no model on the Hub that can be read: check the name, the "
             "revision and, for a private one, hf auth login."
         ) from error
-    except (LocalEntryNotFoundError, OSError) as error:
+    # httpx raises the last two for a proxy of a kind that it does not know, such as SOCKS.
+    except (LocalEntryNotFoundError, OSError, ImportError, ValueError) as error:
         raise CheckpointError(
             f"{repo} at {revision} is neither on this machine nor can the Hub be reached: connect, or "
             "name a folder."

@@ -26,6 +26,7 @@ from s2v_core.networks.students import Students, StudentsConfig
 from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
 from s2v_core.paths import is_file, is_folder
 from s2v_core.settings import Settings
+from s2v_core.temporary import whole
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -153,7 +154,8 @@ def shipped_models() -> list[Path]:
 
 def write_stored_clips(students: Path, clips: Iterable[StoredClip]) -> None:
     """Write what ``ModelSet.stored_clips`` reads into the ``students`` folder, in the order given."""
-    with (students / STORED_CLIPS).open("w", encoding="utf-8", newline="") as file:
+    path = students / STORED_CLIPS
+    with whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(field.name for field in fields(StoredClip))
         rows.writerows(astuple(clip) for clip in clips)

@@ -45,9 +45,9 @@ class MotionConfig(Settings):
     dropout: Dropout = 0.2
     # Networks trained apart, whose mean is predicted.
     members: PositiveInt = 1
-    # Probability of closed lips from which on they are predicted closed ...
+    # Probability from which on lips are rendered closed.
     shut: Annotated[float, Field(gt=0, le=1)] = 0.5
-    # ... and the factor by which all others are apart.
+    # Factor by which all other lips are opened wider.
     stretch: PositiveFloat = 1.0
 
     @model_validator(mode="after")
@@ -155,16 +155,16 @@ class MotionStudent(nn.Module):
 
     def predict(self, steps: Tensor) -> Tensor:
         """Return the motion (B, n, motion) to render, from the ``steps`` that ``forward`` takes."""
-        motion, shut = self(steps)
-        return self.articulated(motion.mean(0), shut.mean(0))
+        motion, closed = self(steps)
+        return self.articulated(motion.mean(0), closed.mean(0))
 
-    def articulated(self, motion: Tensor, shut: Tensor) -> Tensor:
-        """Return ``motion (..., motion)`` with lips that close where ``shut (...)``, logits, makes it likely.
+    def articulated(self, motion: Tensor, closed: Tensor) -> Tensor:
+        """Return ``motion (..., motion)`` with lips closed where ``closed (...)``, logits, is high.
 
         Where speech leaves open whether the lips are closed, the predicted opening is their mean, half
         open. Viewers notice a p, b or m whose lips stay open more than lips that close once too often.
         """
-        doubt = (shut.sigmoid() / self.config.shut).square()
+        doubt = (closed.sigmoid() / self.config.shut).square()
         opening = self.config.stretch * motion[..., 0].clamp_min(0) * (1 - doubt).clamp_min(0)
         return torch.cat([opening[..., None], motion[..., 1:]], dim=-1)
 

@@ -1,7 +1,7 @@
 """A published speaker encoder, used beside the students: they were trained on a few speakers only.
 
-Resemblyzer's (Apache License 2.0), trained with GE2E (Wan et al. 2018) on thousands of speakers. Not the
-paper's, whose S_id has only the training clips' voices: to which of them it takes a new voice is chance.
+Resemblyzer's (Apache License 2.0), trained with GE2E (Wan et al. 2018) on thousands of speakers. The
+paper has none: its S_id knows the training clips' voices only, so the one it finds for a new voice is chance.
 """
 
 from __future__ import annotations

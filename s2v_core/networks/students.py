@@ -42,12 +42,12 @@ class StudentsConfig(Settings):
     summary: Literal["last", "stats", "voice"] = "last"
     # Width of the spectrogram's network, where that is the summary.
     voice: PositiveInt = 32
-    # Clips stored from training; without any, the paper's, mu and nu are composed as they are.
+    # Training clips stored; 0 is the paper's: mu and nu are composed as they are.
     memory: NonNegativeInt = 0
     # Temperatures at which a stored emotion and a stored face are retrieved.
     focus_mu: PositiveFloat = 0.1
     focus_nu: PositiveFloat = 0.03
-    # Retrieving multiplies both: below 1, a voice in doubt decides for one face.
+    # Factor of both when retrieving: below 1, an uncertain voice gets one face rather than a mixture.
     decide: PositiveFloat = 1.0
 
     @property
@@ -131,7 +131,7 @@ class Students(nn.Module):
         return logits + self.config.decide * self.speaker.near(speaker)
 
     def face_similarity(self, nu: Tensor, speaker: Tensor | None = None) -> Tensor:
-        """Return ``face_logits`` as a cosine, -1 to 1, or as the mean of two by their weights."""
+        """Return ``face_logits`` as a cosine, -1 to 1: with ``speaker``, the weighted mean of two."""
         most = 1 / self.config.focus_nu
         if speaker is not None:
             assert self.speaker is not None
@@ -139,10 +139,10 @@ class Students(nn.Module):
         return self.face_logits(nu, speaker) / most
 
     def retrieve(self, voice: Voice) -> tuple[Tensor, Tensor]:
-        """Return ``voice``'s mu and nu drawn to the stored ones nearest to them, by softmax attention.
+        """Return ``voice``'s mu and nu moved to the most similar stored ones, by softmax attention.
 
-        A doubtful voice lies between faces and would be composed as a blur of them; the paper's aim is a
-        face observed in training (section 1). Without stored clips they stay as they are.
+        The paper's aim is a face observed in training (section 1); an uncertain voice lies between several
+        and would be composed as a blur of them. Without stored clips mu and nu stay as they are.
         """
         if not self.config.memory:
             return voice.mu, voice.nu
@@ -150,7 +150,7 @@ class Students(nn.Module):
         return unit(weights @ self.emotions), self.retrieve_face(voice.nu, voice.speaker)
 
     def retrieve_face(self, nu: Tensor, speaker: Tensor | None = None) -> Tensor:
-        """Return ``nu (B, D_nu)`` drawn to the stored faces nearest to it, as ``retrieve`` does."""
+        """Return ``nu (B, D_nu)`` moved to the most similar stored faces, as ``retrieve`` does."""
         if not self.config.memory:
             return nu
         weights = F.softmax(self.face_logits(nu, speaker) / self.config.decide, dim=1)
@@ -159,8 +159,8 @@ class Students(nn.Module):
     def rest(self, nu: Tensor) -> Tensor:
         """Return the mean pose (B, 2), see head_pose, of the stored faces nearest to ``nu (B, D_nu)``.
 
-        They turned to either side by chance, so it looks straight ahead; how far they nodded differs from
-        face to face, if only because noses differ in length.
+        The turn is 0: those heads turned to either side by chance. The nod is theirs: it differs from face
+        to face, if only because noses differ in length.
         """
         pose = nu.new_zeros(len(nu), 2)
         if self.config.memory:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TypeVar
 
-import torch
+from s2v_core.streaming.threads import one_core_threads
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -23,7 +23,7 @@ def prefetch(work: Callable[[A], B], items: Iterator[A], workers: int) -> Iterat
     The items, none of them None, are taken in one more thread. No more than twice as many results as
     workers wait to be taken, so that memory stays constant.
     """
-    with _threads(1) as source, _threads(workers) as pool:
+    with one_core_threads(1) as source, one_core_threads(workers) as pool:
         waiting: deque[Future[B]] = deque()
         try:
             coming = source.submit(next, items, None)
@@ -38,7 +38,3 @@ def prefetch(work: Callable[[A], B], items: Iterator[A], workers: int) -> Iterat
             # The caller may have stopped early.
             for future in waiting:
                 future.cancel()
-
-
-def _threads(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))

@@ -14,7 +14,7 @@ from demo import runs
 from demo.names import ALL_READY, NAMES
 from demo.runs import Runs
 from demo.tabs import studio
-from demo.tabs.studio import EMPTY, Inputs, Studio, join_lines, show
+from demo.tabs.studio import EMPTY, Inputs, Panel, Studio, join_lines, show
 from s2v_core.analysis import reference
 from s2v_core.errors import FaceError
 from s2v_core.media import video
@@ -159,3 +159,7 @@ def test_an_offset_at_the_end_of_the_search_is_none(fake_model, offset, words):
 
 def test_joined_lines_leave_out_what_is_empty():
     assert join_lines(["a", "", "b"]) == "a  \nb"
+
+
+def test_a_panel_has_no_note_of_its_own():
+    assert Panel("sdfa", "a.mp4").note == ""

@@ -83,7 +83,7 @@ def model():
     return s2v_core.load(ROOT / "checkpoints" / "avatars", "cpu", "float32")
 
 
-def test_the_shipped_list_is_in_the_memorys_order(model) -> None:
+def test_the_shipped_list_is_in_the_stored_clips_order(model) -> None:
     """Clips of one speaker look alike and those of two do not: no clip is nearer to a stranger's mean."""
     known = Speakers.of(model)
     assert known is not None

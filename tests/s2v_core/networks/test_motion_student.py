@@ -111,7 +111,7 @@ def test_the_scale_is_that_of_the_output(network):
     torch.testing.assert_close(network(steps)[0], 3 * before)
 
 
-def test_lips_close_where_they_may_be_shut_and_nothing_else_changes():
+def test_lips_close_where_they_may_be_closed_and_nothing_else_changes():
     network = MotionStudent(SMALL.model_copy(update={"shut": 0.25, "stretch": 1.5}))
     motion = torch.tensor([2.0, 7.0]).expand(4, 2)
     chances = torch.tensor([0.0, 0.125, 0.25, 0.9])

@@ -123,7 +123,7 @@ def test_a_batch_is_its_clips_one_by_one(config):
 
 
 @torch.inference_mode()
-def test_speech_goes_on_where_a_chunk_ended():
+def test_speech_continues_where_a_chunk_ended():
     sdfa, windows = small(), random(1, 7, 3200)
     whole, _ = sdfa.speech(windows)
     state, parts = None, []
