@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from av.video.frame import VideoFrame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from s2v_core.errors import AudioError
 from s2v_core.media import audio, reader, video
 from s2v_core.media.reader import UnreadableError
 
@@ -199,3 +202,39 @@ def test_a_picture_that_changes_in_size_is_shown_in_its_first(
     assert size == [128, 96, 3]
     # The codec may keep the last frame back where the first film ends.
     assert n_frames >= 19
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable) -> dict[str, bytes]:
+    """The same half second in every container."""
+    folder = tmp_path_factory.mktemp("films")
+    picture = ["-f", "lavfi", "-i", "testsrc=size=96x64:rate=25:duration=0.5"]
+    sound = ["-f", "lavfi", "-i", "sine=d=0.5:r=44100"]
+    for ending in ("mp4", "mkv", "ts", "flv", "mpg", "avi"):
+        assert ffmpeg(*picture, *sound, folder / f"film.{ending}").returncode == 0
+    return {path.suffix: path.read_bytes() for path in folder.iterdir()}
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    ending=st.sampled_from([".mp4", ".mkv", ".ts", ".flv", ".mpg", ".avi"]),
+    kept=st.floats(0, 1),
+    damage=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=12),
+)
+def test_a_damaged_film_gives_what_there_is_or_a_refusal(
+    tmp_path_factory: pytest.TempPathFactory,
+    films: dict[str, bytes],
+    ending: str,
+    kept: float,
+    damage: list[tuple[float, int]],
+) -> None:
+    data = bytearray(films[ending])
+    for place, value in damage:
+        data[int(place * (len(data) - 1))] = value
+    path = tmp_path_factory.getbasetemp() / f"damaged{ending}"
+    path.write_bytes(data[: round(kept * len(data))])
+    with suppress(AudioError):
+        assert audio.load(path).isfinite().all()
+    with suppress(UnreadableError), reader.opened(path) as container:
+        for frame in islice(reader.pictures(container, [reader.constant_rate(25)]), 100):
+            assert frame.ndim == 3
