@@ -25,6 +25,7 @@ from s2v_core.models.device import pick_device, pick_precision
 from s2v_core.models.model_set import ModelSet
 from s2v_core.networks.composer import ComposerConfig
 from s2v_core.networks.students import Voice
+from s2v_core.paths import target
 from s2v_core.rates import SAMPLE_RATE, frame_count, sample_count
 from s2v_core.stream import Stream
 from s2v_core.streaming.prefetch import prefetch
@@ -106,7 +107,7 @@ class Speech2Video:
             self.check_speech(pieces, Path(speech).name)
             still = self.still(reference) if "sdfa" in methods else None
             for method in methods:
-                path = Path(out) / f"{Path(speech).stem}.{method}.mp4"
+                path = target(Path(speech), Path(out), method)
                 yield self._write(method, pieces, still, path, label, progress, watch)
 
     def check_speech(self, speech: Tensor | Speech, name: str) -> None:

@@ -19,7 +19,7 @@ FORBIDDEN = {
 }
 # The rooms of s2v_core from the ground up: a room imports from itself and from the floors below.
 FLOORS = (
-    ("rates", "vocabulary", "settings", "errors", "temporary"),
+    ("rates", "vocabulary", "settings", "errors", "paths", "temporary"),
     ("command", "media"),
     ("face",),
     ("networks",),

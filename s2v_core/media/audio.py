@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import tempfile
+import wave
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-import soundfile
 import torch
 from torch import Tensor
 
@@ -84,8 +84,10 @@ class Levels:
         if not seconds:
             raise AudioError(f"{self.name} holds no sound: record or export it again.")
         if seconds < MIN_SECONDS:
+            # Rounded down, or 0.2999 s would read as 0.30 s.
+            shown = math.floor(100 * seconds) / 100
             raise AudioError(
-                f"{self.name} is too short ({seconds:.2f} s): give {MIN_SECONDS} s or more."
+                f"{self.name} is too short ({shown:.2f} s): give {MIN_SECONDS} s or more."
             )
         # A constant offset is no sound.
         mean = self.total / self.length
@@ -105,7 +107,14 @@ def opened(path: str | Path, longest: float = MAX_SECONDS) -> Iterator[Speech]:
     """
     path = Path(path)
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
-        levels = _decode(path, file, longest)
+        try:
+            levels = _decode(path, file, longest)
+        # Readers turn their own errors into others: this one is the temporary file's.
+        except OSError as error:
+            raise AudioError(
+                f"{path.name} is too long for the temporary folder ({error.strerror}): make room there, "
+                "or name another folder in TMPDIR."
+            ) from error
         levels.check()
         yield Speech(file, levels.length, levels.peak)
 
@@ -153,20 +162,23 @@ def save(path: str | Path, audio: Tensor | Iterable[Tensor]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with own_folder(path.parent, ".speech-") as folder:
             part = folder / "speech.wav"
-            with soundfile.SoundFile(part, "w", SAMPLE_RATE, 1, subtype="PCM_16") as file:
+            # Not soundfile, which ends in an assertion where the disk is full.
+            with part.open("wb") as raw, wave.open(raw, "wb") as file:
+                file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
                 for piece in [audio] if isinstance(audio, Tensor) else audio:
-                    file.write(piece.float().cpu().numpy())
+                    levels = (piece.float().cpu() * 32_767).round().clamp(-32_768, 32_767)
+                    file.writeframesraw(levels.numpy().astype("<i2").tobytes())
             part.replace(path)
-    except (OSError, soundfile.SoundFileError) as error:
+    except OSError as error:
         raise OutputError(f"{path} cannot be written: choose another file or folder.") from error
 
 
 def _decode(path: Path, file: IO[bytes], longest: float) -> Levels:
     """Write the sound of ``path`` into ``file`` as float32 at 16 kHz, and return its levels."""
     levels = None
-    for pieces in decode.readers(path):
+    for reader in decode.readers(path):
         with suppress(decode.UnreadableError):
-            levels = _spool(pieces, file, Levels(path.name, longest))
+            levels = _spool(reader, file, path.name, longest)
         # Without sound: the recorder may have been killed before it wrote the length.
         if levels and levels.length:
             break
@@ -177,7 +189,15 @@ def _decode(path: Path, file: IO[bytes], longest: float) -> Levels:
     return levels
 
 
-def _spool(pieces: Iterable[Tensor], file: IO[bytes], levels: Levels) -> Levels:
+def _spool(reader: decode.Reader, file: IO[bytes], name: str, longest: float) -> Levels:
+    """Write what ``reader`` gives: the mean of the channels, or the loudest where they cancel."""
+    try:
+        return _written(reader(None), file, Levels(name, longest))
+    except decode.CancelledError as error:
+        return _written(reader(error.channel), file, Levels(name, longest))
+
+
+def _written(pieces: Iterable[Tensor], file: IO[bytes], levels: Levels) -> Levels:
     file.seek(0)
     # Another reader may have failed in the middle.
     file.truncate()

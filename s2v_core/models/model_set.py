@@ -27,6 +27,7 @@ from s2v_core.networks.students import Students, StudentsConfig
 from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
 from s2v_core.networks.voice_activity import VoiceActivity, VoiceActivityConfig
 from s2v_core.networks.voice_matcher import VoiceMatcher, VoiceMatcherConfig
+from s2v_core.paths import is_file, is_folder
 from s2v_core.settings import Settings
 from s2v_core.temporary import whole
 
@@ -117,13 +118,13 @@ class ModelSet:
     def stored_clips(self) -> list[StoredClip] | None:
         """Return whose clips the students store, in their order; None where the set does not say."""
         path = self.folder / "students" / STORED_CLIPS
-        if not path.is_file():
+        if not is_file(path):
             return None
         with path.open(encoding="utf-8", newline="") as file:
             return [StoredClip(**row) for row in csv.DictReader(file)]
 
     def _check_folder(self) -> None:
-        if not self.folder.is_dir():
+        if not is_folder(self.folder):
             raise CheckpointError(
                 f"{self.folder}: no such model set; give the path of its folder, or USER/NAME@REVISION "
                 f"on the Hugging Face Hub; the default is {default_model()}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -246,3 +247,12 @@ def test_a_set_without_a_speaker_encoder_goes_by_nu_alone(tmp_path, model, wavef
     voice = model.encode(waveform[None])
     assert voice.speaker is not None and alone(waveform[None]).speaker is None
     assert torch.equal(alone(waveform[None]).nu, voice.nu)
+
+
+@pytest.mark.parametrize("name", [b"Gr\xfce", b"-x %d:1", 251 * b"a", b"two\nlines"])
+def test_speech_of_any_name_gives_a_video(model, tmp_path, name) -> None:
+    speech = tmp_path / os.fsdecode(name + b".wav")
+    audio.save(speech, audio.load(SPEECH)[:8_000])
+    (made,) = model.generate(speech, tmp_path / os.fsdecode(b"out\xfc"), methods=["sdfa"])
+    assert made.path.is_file()
+    assert os.fsencode(made.path.name).startswith(name[:200])
