@@ -11,6 +11,7 @@ from demo.runs import Runs
 from demo.tabs import about, compare, explain, live, mix, study
 from demo.tabs.studio import Studio
 from demo.theme import theme
+from demo.visitors import DELETE_AFTER
 from demo.widgets import EXAMPLES, QUIET
 from s2v_core.analysis.speakers import Speakers
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video
 
 STYLE = Path(__file__).parent / "page.css"
-# Seconds: how often to look for old files of visitors, and how old they may become.
-CHECK_CACHE_EVERY, DELETE_AFTER = 600, 3600
+# Seconds: how often to look for old files of visitors.
+CHECK_CACHE_EVERY = 600
 # Visitors in the queue before the page says that it is full.
 MAX_WAITING = 20
 
@@ -76,8 +77,13 @@ def add_tabs(studios: dict[str, Studio], first: Studio, runs: Runs) -> None:
 
 
 def take_along(speech: gr.Audio, tab: gr.Tab, box: gr.Audio) -> None:
-    """Copy the Compare tab's ``speech`` into the empty speech ``box`` of ``tab`` when it is opened."""
-    tab.select(lambda there, here: gr.skip() if here else there, [speech, box], box, **QUIET)
+    """Copy the Compare tab's ``speech`` into the speech ``box`` of ``tab`` when it is opened, if it is new."""
+    taken = gr.State()
+
+    def take(given: str | None, taken: str | None) -> tuple:
+        return (given, given) if given and given != taken else (gr.skip(), gr.skip())
+
+    tab.select(take, [speech, taken], [box, taken], **QUIET)
 
 
 def settings() -> dict[str, Any]:

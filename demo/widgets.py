@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from s2v_core.media.provenance import Claim, sign
 from s2v_core.rates import SAMPLE_RATE
 
 EXAMPLES = Path(__file__).parent / "examples"
@@ -51,9 +52,9 @@ def start_and_stop(words: str, start: str, stop: str) -> Buttons:
         )
 
 
-def portraits(name: str, columns: int) -> gr.Gallery:
-    """Add a row of portraits, whole and small; ``name`` is its element's id."""
-    return gr.Gallery(
+def portraits(name: str, columns: int, model: str) -> gr.Gallery:
+    """Add a row of portraits by ``model``, whole, small and signed; ``name`` is its element's id."""
+    gallery = gr.Gallery(
         show_label=False,
         columns=columns,
         height="auto",
@@ -62,7 +63,23 @@ def portraits(name: str, columns: int) -> gr.Gallery:
         buttons=[],
         elem_id=name,
         elem_classes="faces",
+        format="png",
     )
+    sign_pictures(gallery, Claim(model))
+    return gallery
+
+
+def sign_pictures(gallery: Any, claim: Claim) -> None:
+    """Sign each picture that Gradio saves for ``gallery``, before a visitor can fetch it."""
+    save = gallery.postprocess
+
+    def save_signed(value: Any) -> Any:
+        saved = save(value)
+        for picture in saved.root if saved else []:
+            sign(Path(picture.image.path), claim)
+        return saved
+
+    gallery.postprocess = save_signed
 
 
 def hint(words: str) -> None:

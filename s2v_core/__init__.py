@@ -25,16 +25,20 @@ def load(
 
     ``model`` is its folder, or USER/NAME@REVISION on the Hugging Face Hub; by default the set that
     comes with the package.
-    ``device`` is "auto" (CUDA, then Apple's MPS, then the CPU) or any torch device name.
+    ``device`` is "auto" (CUDA, then Apple's MPS, then the CPU) or a torch device of this computer.
     ``precision``, one of PRECISIONS, is the one to render in: "auto" is bfloat16 where the hardware
     multiplies bfloat16 matrices.
-    Raises CheckpointError when the folder or a file in it is missing or does not fit.
+    Raises CheckpointError when the folder or a file in it is missing or does not fit, DeviceError
+    when the device is not there, ValueError for a precision that is none of PRECISIONS.
     """
     # torch is slow to import: only when it is needed.
     from s2v_core.engine import Speech2Video
+    from s2v_core.models.device import pick_device, pick_precision
     from s2v_core.models.hub import located
     from s2v_core.models.model_set import ModelSet, default_model
 
+    # Before anything is fetched.
+    pick_precision(precision, pick_device(device))
     folder = default_model() if model is None else located(model)
     return Speech2Video.load(ModelSet(folder), device, precision)
 

@@ -1,4 +1,4 @@
-"""The command line: ``python -m s2v_core`` with ``generate``, ``record``, ``live`` or ``publish``."""
+"""The command line: ``python -m s2v_core`` with ``generate``, ``record``, ``live``, ``verify`` or ``publish``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import s2v_core
 from s2v_core import cli_files
-from s2v_core.errors import AudioError, UserError
-from s2v_core.models import hub
+from s2v_core.command import print_error, run_command
+from s2v_core.errors import AudioError
 
 if TYPE_CHECKING:
     from s2v_core.cli_files import Job
@@ -28,13 +29,13 @@ EXAMPLES = """examples:
 GENERATE_EXAMPLES = """examples:
   every method, side by side:     python -m s2v_core generate me.wav --out videos
   one method, many files:         python -m s2v_core generate *.wav --out videos --methods sdfa
-  a folder, on from where it was: python -m s2v_core generate talks --out videos --resume
+  a folder, resumed:              python -m s2v_core generate talks --out videos --resume
   a face of your own, on a GPU:   python -m s2v_core generate me.m4a --out videos \\
                                       --reference me.jpg --device cuda
 
-Each video is DIR/<name of the speech>.<method>.mp4, and one line of JSON on stdout tells of it.
-A file that cannot be used is told on stderr and passed; the count comes last.
-Exit status: 0 all done, 2 something to mend (a file was passed, too), 130 interrupted.
+Each video is DIR/<name of the speech>.<method>.mp4; a line of JSON on stdout reports each.
+A file that cannot be used is reported on stderr and skipped; the last line counts them.
+Exit status: 0 all done, 2 an error or a skipped file, 130 interrupted.
 """
 PUBLISH_EXAMPLES = """examples:
   python -m s2v_core publish --repo you/speech2video --dry-run
@@ -50,59 +51,71 @@ LIVE_EXAMPLES = """examples:
   python -m s2v_core live
   python -m s2v_core live --method sdfa --reference me.jpg
 
-Close the window to end it; a line of JSON then tells the median delay in seconds.
+Close the window to end it; a line of JSON then reports the median delay in seconds.
 """
-MAX_RECORDING = 600.0  # seconds: past that somebody has mistyped
+VERIFY_EXAMPLES = """examples:
+  python -m s2v_core verify videos/me.speech2video.mp4
+
+A line of JSON on stdout for each file: "intact" is true, false (altered), or null (no signed claim).
+Exit status: 0 all unaltered, 1 one altered or without a claim, 2 an error.
+"""
+# Seconds; a longer recording is most likely a typing error.
+MAX_RECORDING = 600.0
+NAME = "speech2video"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0, 2 for an error to mend, 130 interrupted."""
+    """Run one command and return its exit status: 0, 2 for an error, 130 when interrupted."""
     arguments = build_parser().parse_args(argv)
-    try:
-        return arguments.run(arguments)
-    except UserError as error:
-        return complain(error)
-    except KeyboardInterrupt:
-        return 130
+    return run_command(NAME, partial(arguments.run, arguments))
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of both commands; ``run`` in its result is the command's function."""
+    """Return the parser of all commands; ``run`` in its result is the command's function."""
     parser = argparse.ArgumentParser(
         prog="python -m s2v_core",
         description="Speech in; a face that says it, out.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="{generate,record,live,publish}")
+    commands = parser.add_subparsers(required=True, metavar="{generate,record,live,verify,publish}")
     _add_generate(commands)
     _add_record(commands)
     _add_live(commands)
+    _add_verify(commands)
     _add_publish(commands)
     return parser
 
 
 def generate(arguments: argparse.Namespace) -> int:
-    """Generate the videos of every speech file; speech that cannot be used is told and passed."""
+    """Generate the videos of every speech file; speech that cannot be used is reported and skipped."""
     jobs = cli_files.plan(arguments.speech, arguments.out, arguments.methods, arguments.resume)
-    wanted = len(jobs) * len(set(arguments.methods))
-    to_make = sum(len(job.methods) for job in jobs)
-    model = located(arguments) if to_make else None
-    made = bad = 0
-    for job in jobs:
-        try:
-            made += generate_one(model, job, arguments) if job.methods else 0
-        except AudioError as error:  # any other error would meet the next file too
-            complain(error)
-            bad += 1
+    to_do = [job for job in jobs if job.methods]
+    made, bad = generate_all(to_do, arguments) if to_do else (0, 0)
     if len(jobs) > 1:
-        counts = f"{made} videos made, {wanted - to_make} there before, {bad} files unusable"
+        wanted = len(jobs) * len(set(arguments.methods))
+        before = wanted - sum(len(job.methods) for job in jobs)
+        counts = f"{made} videos made, {before} there before, {bad} files unusable"
         print(f"{len(jobs)} files: {counts}", file=sys.stderr)
     return 2 if bad else 0
 
 
+def generate_all(jobs: Sequence[Job], arguments: argparse.Namespace) -> tuple[int, int]:
+    """Generate every job's videos; return how many were made, and how many files were unusable."""
+    model = load_model(arguments)
+    made = bad = 0
+    for job in jobs:
+        try:
+            made += generate_one(model, job, arguments)
+        # Any other error would stop the next file too.
+        except AudioError as error:
+            print_error(NAME, error)
+            bad += 1
+    return made, bad
+
+
 def generate_one(model: Speech2Video, job: Job, arguments: argparse.Namespace) -> int:
-    """Generate and count one file's videos, with a bar on stderr and a line of JSON for each."""
+    """Generate one file's videos, with a bar on stderr and a line of JSON for each; return their count."""
     made = 0
     with frame_bar(job.speech.name) as progress:
         for generation in model.generate_each(
@@ -113,43 +126,58 @@ def generate_one(model: Speech2Video, job: Job, arguments: argparse.Namespace) -
             label=arguments.label,
             progress=progress,
         ):
-            tell(asdict(generation))
+            report(asdict(generation))
             made += 1
     return made
 
 
 def record(arguments: argparse.Namespace) -> int:
     """Record speech from this computer's microphone into a WAV file."""
+    # These import torch, which --help must not wait for.
     from s2v_core.media import audio, microphone
-    from s2v_core.rates import SAMPLE_RATE  # imports torch, which --help must not wait for
+    from s2v_core.rates import SAMPLE_RATE
 
     print(f"recording {arguments.seconds:g} s: speak now", file=sys.stderr)
     speech = microphone.record(arguments.seconds)
     audio.check(speech, "the recording")
     audio.save(arguments.out, speech)
-    tell({"path": arguments.out, "seconds": len(speech) / SAMPLE_RATE})
+    report({"path": arguments.out, "seconds": len(speech) / SAMPLE_RATE})
     return 0
 
 
 def live(arguments: argparse.Namespace) -> int:
-    """Show a face in a window that says what the microphone hears, until the window is closed."""
+    """Show a face that speaks along with the microphone, until the window is closed."""
     import torch
 
     from s2v_core.desktop import run, window
     from s2v_core.media import microphone
 
-    torch.set_num_threads(1)  # one keeps up, and several wait for each other on a busy machine
+    # One thread keeps up; several wait for each other on a busy machine.
+    torch.set_num_threads(1)
     with window("Speech2Video") as show:
-        model = located(arguments)
+        model = load_model(arguments)
         still = model.still(arguments.reference) if arguments.method == "sdfa" else None
-        delays = run(model.stream(arguments.method, still), microphone.listen(model.fps), show)
+        delays = run(model.stream(arguments.method, still), microphone.stream(model.fps), show)
     delay = round(sorted(delays)[len(delays) // 2], 3) if delays else None
-    tell({"method": arguments.method, "frames": len(delays), "delay": delay})
+    report({"method": arguments.method, "frames": len(delays), "delay": delay})
     return 0
 
 
+def verify(arguments: argparse.Namespace) -> int:
+    """Print what each file claims of its making, and whether it was altered since; 1 if one was."""
+    from s2v_core.media import provenance
+
+    intact = True
+    for path in arguments.file:
+        verdict = provenance.read(path)
+        report({"path": path, **asdict(verdict), "words": str(verdict)})
+        intact = intact and bool(verdict.intact)
+    return 0 if intact else 1
+
+
 def publish(arguments: argparse.Namespace) -> int:
-    """Upload a model set to the Hub, or with ``dry_run`` tell which files would go."""
+    """Upload a model set to the Hub, or with ``dry_run`` print which files would go."""
+    from s2v_core.models import hub
     from s2v_core.models.model_set import default_model
 
     model = arguments.model or default_model()
@@ -158,44 +186,40 @@ def publish(arguments: argparse.Namespace) -> int:
             print(name)
         return 0
     commit = hub.publish(model, arguments.repo, arguments.private)
-    tell({"repo": arguments.repo, "revision": commit})
+    report({"repo": arguments.repo, "revision": commit})
     return 0
 
 
-def located(arguments: argparse.Namespace) -> Speech2Video:
-    """Load the model set that ``--model`` names, from a folder or the Hub, on ``--device``."""
+def load_model(arguments: argparse.Namespace) -> Speech2Video:
+    """Load the model set that ``--model`` names, from a folder or the Hub, onto ``--device``."""
     return s2v_core.load(arguments.model, arguments.device, arguments.precision)
 
 
 @contextmanager
 def frame_bar(name: str) -> Iterator[Callable[[str, int, int], None]]:
-    """Give a progress callback (method, frames done, frames in all) that draws on a terminal."""
-    from tqdm import tqdm  # costs a third of the time that --help may take
+    """Yield a progress callback (method, frames done, frames in all) that draws on a terminal."""
+    # Its import costs a third of the time that --help may take.
+    from tqdm import tqdm
 
     with tqdm(desc=name, unit=" frames", disable=None, leave=False) as bar:
 
         def progress(method: str, done: int, total: int) -> None:
             bar.set_description(f"{name} {method}", refresh=False)
             bar.total = total
-            if done < bar.n:  # the next method begins
+            # The next method begins.
+            if done < bar.n:
                 bar.reset()
             bar.update(done - bar.n)
 
         yield progress
 
 
-def tell(result: dict[str, Any]) -> None:
+def report(result: dict[str, Any]) -> None:
     """Print one line of JSON on stdout, at once and clear of a progress bar."""
     from tqdm import tqdm
 
     with tqdm.external_write_mode():
         print(json.dumps(result, default=str), flush=True)
-
-
-def complain(error: UserError) -> int:
-    """Print an error as one line on stderr and return the exit status that belongs to it."""
-    print("speech2video:", " ".join(str(error).split()), file=sys.stderr)
-    return 2
 
 
 def duration(text: str) -> float:
@@ -234,7 +258,7 @@ def _add_generate(commands: argparse._SubParsersAction) -> None:
     add(
         "--resume",
         action="store_true",
-        help="leave out videos that are there already and newer than the speech",
+        help="skip videos that are there already and newer than the speech",
     )
     add(
         "--no-label",
@@ -260,7 +284,7 @@ def _add_record(commands: argparse._SubParsersAction) -> None:
 def _add_live(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "live",
-        help="show a face that says what the microphone hears",
+        help="show a face that speaks along with the microphone",
         epilog=LIVE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -274,6 +298,17 @@ def _add_live(commands: argparse._SubParsersAction) -> None:
     _add_model(parser)
 
 
+def _add_verify(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "verify",
+        help="say what a video or picture claims of its making, and whether it was altered",
+        epilog=VERIFY_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=verify)
+    parser.add_argument("file", nargs="+", type=Path, metavar="FILE")
+
+
 def _add_publish(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "publish",
@@ -283,7 +318,7 @@ def _add_publish(commands: argparse._SubParsersAction) -> None:
     )
     parser.set_defaults(run=publish)
     add = parser.add_argument
-    add("--repo", required=True, metavar="USER/NAME", help="repository; made if it is not there")
+    add("--repo", required=True, metavar="USER/NAME", help="repository; created if it is missing")
     add(
         "--model",
         type=Path,

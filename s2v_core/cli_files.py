@@ -1,4 +1,4 @@
-"""Many speech files at once: which they are, and what of them is still to be made."""
+"""Many speech files at once: which files, and which of their videos are still to be made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from s2v_core.errors import UserError
 from s2v_core.vocabulary import METHODS
 
-# A folder's files of these are taken; a file that is named itself may be called anything.
+# In a folder, files with these endings are taken; a file that is named itself may have any name.
 SOUNDS = {".wav", ".w64", ".aiff", ".aif", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a"} | {
     *(".aac", ".amr", ".ac3", ".wma", ".caf", ".au", ".wv"),
 }
@@ -47,7 +47,7 @@ def target(speech: Path, out: Path, method: str) -> Path:
 
 
 def speech_files(path: Path) -> Iterator[Path]:
-    """Yield ``path`` itself, or the sound and video files in the folder that it is, but for our own."""
+    """Yield ``path``, or the sound and video files in it if it is a folder, without generated videos."""
     if not path.is_dir():
         yield path
         return
@@ -68,7 +68,8 @@ def refuse_same_names(speeches: Sequence[Path]) -> None:
     """Raise UserError when two speech files would be written under the same name."""
     seen: dict[str, Path] = {}
     for speech in speeches:
-        name = speech.stem.casefold()  # some file systems do not tell A.wav from a.wav
+        # On some file systems A.wav and a.wav are the same file.
+        name = speech.stem.casefold()
         if name in seen:
             raise UserError(
                 f"{seen[name]} and {speech} would be written under the same name: "

@@ -1,10 +1,11 @@
-"""The microphone as a moving face in a window of this desktop."""
+"""A window of this desktop with the face that speaks along with the microphone."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,17 +16,19 @@ from s2v_core.media.pixels import to_pictures
 from s2v_core.rates import SAMPLE_RATE
 from s2v_core.stream import Stream
 
-ZOOM = 4  # the window shows each pixel of the frames as 4 x 4
+if TYPE_CHECKING:
+    from tkinter import Tk
 
-Show = Callable[
-    [np.ndarray | None], bool
-]  # shows a picture, if any; False once the window is closed
+# The window shows each pixel of the frames as 4 x 4.
+ZOOM = 4
+# Shows a picture, if there is one, and returns False once the window is closed.
+Show = Callable[[np.ndarray | None], bool]
 
 
 def run(stream: Stream, pieces: Iterable[Tensor], show: Show) -> list[float]:
-    """Show the newest frame of each piece of speech (n,) until ``show`` says that it is enough.
+    """Show the newest frame of each piece of speech (n,) until ``show`` returns False.
 
-    Returns the delay of every frame shown: seconds from the end of its time in the speech to now.
+    Returns the delay of every frame shown: seconds from the end of its time in the speech.
     """
     delays, began = [], None
     for piece in pieces:
@@ -41,14 +44,45 @@ def run(stream: Stream, pieces: Iterable[Tensor], show: Show) -> list[float]:
 
 @contextmanager
 def window(title: str) -> Iterator[Show]:
-    """Open a window and give the function that shows a picture (H, W, 3) uint8 in it.
+    """Open a window and yield the function that shows a picture (H, W, 3) uint8 in it.
 
     Raises ScreenError where there is no screen, or Python came without Tk.
     """
-    try:
-        import tkinter  # some systems install Python without it
+    root = _open_tk()
+    from tkinter import Label, PhotoImage, TclError
 
-        root = tkinter.Tk()
+    root.title(title)
+    label = Label(root, text="One moment, then speak.", padx=40, pady=40)
+    label.pack()
+    root.update()
+    # Tk shows an image only as long as Python refers to it.
+    image: PhotoImage | None = None
+
+    def show(picture: np.ndarray | None) -> bool:
+        nonlocal image
+        # Tk raises an error once the window is closed.
+        with suppress(TclError):
+            if picture is not None:
+                image = PhotoImage(data=_ppm(picture), format="PPM")
+                label.configure(image=image, padx=0, pady=0)
+            root.update()
+            return True
+        return False
+
+    try:
+        yield show
+    finally:
+        with suppress(TclError):
+            root.destroy()
+
+
+def _open_tk() -> Tk:
+    """Return Tk's root window; ScreenError where it cannot be opened."""
+    try:
+        # Some systems install Python without it.
+        import tkinter
+
+        return tkinter.Tk()
     except ImportError as error:
         raise ScreenError(
             "a window needs Tk: install it (Debian: apt install python3-tk)."
@@ -57,26 +91,6 @@ def window(title: str) -> Iterator[Show]:
         raise ScreenError(
             "no window can be opened here: run this on a computer with a screen."
         ) from error
-    root.title(title)
-    label = tkinter.Label(root, text="One moment, then speak.", padx=40, pady=40)
-    label.pack()
-    root.update()
-
-    def show(picture: np.ndarray | None) -> bool:
-        with suppress(tkinter.TclError):  # the window was closed
-            if picture is not None:
-                image = tkinter.PhotoImage(data=_ppm(picture), format="PPM")
-                label.configure(image=image, padx=0, pady=0)
-                label.image = image  # or Tk forgets it
-            root.update()
-            return True
-        return False
-
-    try:
-        yield show
-    finally:
-        with suppress(tkinter.TclError):
-            root.destroy()
 
 
 def _ppm(picture: np.ndarray) -> bytes:

@@ -1,4 +1,4 @@
-"""The generation engine: speech in, one video a method out."""
+"""The generation engine: speech in, a video of each method out."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from s2v_core.face.align import Still, align_still
 from s2v_core.media import audio, video
 from s2v_core.media.audio import Speech
 from s2v_core.media.pixels import draw_label, to_pictures
+from s2v_core.media.provenance import Claim
 from s2v_core.methods import CHUNK, Animating, Composing, Face, Method
 from s2v_core.models.device import pick_device, pick_precision
 from s2v_core.models.model_set import ModelSet
@@ -26,16 +27,19 @@ from s2v_core.networks.students import Voice
 from s2v_core.rates import SAMPLE_RATE, frame_count, sample_count
 from s2v_core.stream import Stream
 from s2v_core.streaming.prefetch import prefetch
-from s2v_core.vocabulary import METHODS
+from s2v_core.streaming.threads import survive_forks
+from s2v_core.vocabulary import METHODS, check_name, check_names
 
 T = TypeVar("T")
-Progress = Callable[[str, int, int], None]  # method, frames done, frames in all
-Watch = Callable[[str, np.ndarray], None]  # method, a frame (H, W, 3) uint8 before it is labelled
+# Called with the method, the frames done and the frames in all.
+Progress = Callable[[str, int, int], None]
+# Called with the method and a frame (H, W, 3) uint8 before it is labelled.
+Watch = Callable[[str, np.ndarray], None]
 
 
 @dataclass(frozen=True)
 class Generation:
-    """One finished video; ``seconds`` is what making it took, ``realtime_factor`` that per second of speech."""
+    """One finished video: ``seconds`` it took to make, ``realtime_factor`` of them per second of speech."""
 
     method: str
     path: Path
@@ -58,10 +62,13 @@ class Speech2Video:
     def load(
         cls, model_set: ModelSet, device: str = "auto", precision: str = "auto"
     ) -> Speech2Video:
-        """Load a model set; CheckpointError when it is missing or damaged."""
-        networks, picked = model_set.read_networks(), pick_device(device)
+        """Load a model set; CheckpointError when it is missing or damaged, else as ``s2v_core.load``."""
+        survive_forks()
+        picked = pick_device(device)
+        number = pick_precision(precision, picked)
+        networks = model_set.read_networks()
         for key in ("composer", "sdfa", "s2f_sdfa"):
-            networks[key].decoder.fold(pick_precision(precision, picked))
+            networks[key].decoder.fold(number)
         return cls(networks, model_set, picked)
 
     @property
@@ -72,7 +79,7 @@ class Speech2Video:
     def generate(
         self, speech: str | Path, out: str | Path = ".", **options: Any
     ) -> list[Generation]:
-        """Make every method's video of ``speech``; the arguments are those of ``generate_each``."""
+        """Make every method's video of ``speech``, see ``generate_each`` for the arguments."""
         return list(self.generate_each(speech, out, **options))
 
     def generate_each(
@@ -87,16 +94,17 @@ class Speech2Video:
     ) -> Iterator[Generation]:
         """Yield a Generation for each method as soon as ``out/<stem>.<method>.mp4`` is written.
 
-        ``reference`` is SDFA's still face, by default the portrait that comes with the model;
-        ``label`` marks every frame as synthetic; ``watch`` is shown every frame without the mark.
-        Raises AudioError or FaceError before anything is
-        written, OutputError when ``out`` cannot be written.
+        ``reference`` is the picture that SDFA animates, by default the model set's portrait; ``label``
+        marks every frame as synthetic; ``watch`` is called with every frame before it is marked.
+        Raises ValueError for a method that is none of METHODS, AudioError or FaceError before
+        anything is written, OutputError when ``out`` cannot be written.
         """
-        with audio.opened(speech) as heard:
+        check_names("method", methods, METHODS)
+        with audio.opened(speech) as pieces:
             still = self.still(reference) if "sdfa" in methods else None
             for method in methods:
                 path = Path(out) / f"{Path(speech).stem}.{method}.mp4"
-                yield self._write(method, heard, still, path, label, progress, watch)
+                yield self._write(method, pieces, still, path, label, progress, watch)
 
     def still(self, reference: str | Path | None) -> Still:
         """Return the aligned face of ``reference``, or of the model's own portrait."""
@@ -111,9 +119,9 @@ class Speech2Video:
         still: Still | None = None,
         rate: int = SAMPLE_RATE,
     ) -> Stream:
-        """Return a Stream that turns speech at ``rate`` Hz into ``method``'s frames while it is coming.
+        """Return a Stream that renders ``method``'s frames while the speech, at ``rate`` Hz, is coming.
 
-        ``still`` is the face that "sdfa" animates, from ``self.still``; by default the model's own.
+        ``still`` is the face that "sdfa" animates, from ``self.still``; by default the model set's own.
         """
         return Stream(self._method(method, still), self.fps, self.device, rate)
 
@@ -127,32 +135,32 @@ class Speech2Video:
     ) -> Iterator[Tensor]:
         """Yield ``method``'s frames in chunks (n, 3, H, W) in [-1, 1], in order, for ``speech (T,)``.
 
-        ``still`` is the aligned face that "sdfa" animates, turned as it is (by default the model's own);
-        the other methods' heads are held as the face that the voice recalls was held on average, or,
-        by "speech2video", in ``pose (1, 2)`` (head_pose). To that method ``vectors``, mu (1, D_mu) and
-        nu (1, D_nu), may be given in place of those that the voice recalls.
+        ``still`` is the aligned face that "sdfa" animates, turned as it is (by default the model set's
+        own). The other methods turn the head as the retrieved face's was on average; "speech2video" can
+        be given another ``pose (1, 2)`` (see head_pose), and ``vectors``, mu (1, D_mu) and nu (1, D_nu),
+        in place of those retrieved for the voice.
         """
         return self._rendered(self._method(method, still, pose, vectors), speech, Tensor.cpu)
 
     def _rendered(
         self, method: Method, speech: Tensor | Speech, finish: Callable[[Tensor], T]
     ) -> Iterator[T]:
-        """Yield ``finish`` of every chunk of ``method``'s frames, drawn by as many threads as torch may use."""
+        """Yield ``finish`` of every chunk of frames, rendered by as many threads as torch may use."""
 
-        def render(heard: tuple[Tensor, Face]) -> T:
-            return finish(method.render(*heard))
+        def render(chunk: tuple[Tensor, Face]) -> T:
+            return finish(method.render(*chunk))
 
         workers = torch.get_num_threads() if self.device.type == "cpu" else 1
         return prefetch(render, self._encoded(method, speech), workers)
 
     def _encoded(self, method: Method, speech: Tensor | Speech) -> Iterator[tuple[Tensor, Face]]:
-        """Yield the codes of at most CHUNK frames at a time, and the face to draw them with."""
-        face, ear = method.retrieve(self._pieces(speech)), method.encoder()
+        """Yield the codes of at most CHUNK frames at a time, and the face to render them with."""
+        face, encoder = method.retrieve(self._pieces(speech)), method.encoder()
         for piece in self._pieces(speech):
-            codes = ear.feed(piece)
+            codes = encoder.feed(piece)
             if len(codes):
                 yield codes, face
-        for codes in ear.finish(frame_count(len(speech), self.fps)).split(CHUNK):
+        for codes in encoder.finish(frame_count(len(speech), self.fps)).split(CHUNK):
             yield codes, face
 
     def _pieces(self, speech: Tensor | Speech) -> Iterator[Tensor]:
@@ -161,6 +169,7 @@ class Speech2Video:
             yield piece[None].to(self.device)
 
     def _method(self, name: str, still: Still | None, *given: Any) -> Method:
+        check_name("method", name, METHODS)
         if name == "speech2video":
             return Composing(self.networks, *given)
         return Animating(self.networks, (still or self.still(None)) if name == "sdfa" else None)
@@ -177,14 +186,9 @@ class Speech2Video:
     ) -> Generation:
         began = time.perf_counter()
         n_frames = frame_count(len(speech), self.fps)
-        marked = label and watch is None  # by the threads that draw, unless somebody looks before
-        chunks = self._rendered(
-            self._method(name, still), speech, lambda frames: to_pictures(frames, marked)
-        )
-        pictures = chain.from_iterable(chunks)
-        if watch:
-            pictures = _watched(pictures, partial(watch, name), label)
-        report = (lambda done, total: progress(name, done, total)) if progress else None
+        method = self._method(name, still)
+        pictures = self._pictures(method, speech, label, partial(watch, name) if watch else None)
+        report = partial(progress, name) if progress else None
         video.write(
             path,
             pictures,
@@ -192,17 +196,30 @@ class Speech2Video:
             self.fps,
             speech,
             title=path.stem,
+            claim=Claim(self.name, name),
             progress=report,
         )
         seconds = time.perf_counter() - began
-        return Generation(
-            name,
-            path,
-            n_frames,
-            self.fps,
-            round(seconds, 3),
-            round(seconds * self.fps / n_frames, 4),
-        )
+        factor = seconds * self.fps / n_frames
+        return Generation(name, path, n_frames, self.fps, round(seconds, 3), round(factor, 4))
+
+    def _pictures(
+        self,
+        method: Method,
+        speech: Speech,
+        label: bool,
+        watch: Callable[[np.ndarray], None] | None,
+    ) -> Iterator[np.ndarray]:
+        """Yield ``method``'s frames (H, W, 3) uint8, marked if ``label``, each after ``watch`` saw it unmarked."""
+        if watch is None:
+            # The threads that render also draw the mark.
+            chunks = self._rendered(method, speech, partial(to_pictures, label=label))
+            yield from chain.from_iterable(chunks)
+            return
+        chunks = self._rendered(method, speech, partial(to_pictures, label=False))
+        for picture in chain.from_iterable(chunks):
+            watch(picture)
+            yield draw_label(picture) if label else picture
 
     @torch.inference_mode()
     def encode(self, speech: Tensor) -> Voice:
@@ -214,11 +231,3 @@ class Speech2Video:
     def retrieve(self, speech: Tensor) -> tuple[Tensor, Tensor]:
         """Return emotion mu (B, D_mu) and identity nu (B, D_nu) retrieved for the voice in ``speech (B, T)``."""
         return self.networks["students"].retrieve(self.encode(speech))
-
-
-def _watched(
-    pictures: Iterator[np.ndarray], watch: Callable[[np.ndarray], None], label: bool
-) -> Iterator[np.ndarray]:
-    for picture in pictures:
-        watch(picture)
-        yield draw_label(picture) if label else picture

@@ -1,10 +1,10 @@
-"""What a person can get wrong: each error says what is wrong and what to do, in one line."""
+"""Errors that the user can fix: each says what is wrong and what to do, in one line."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """A problem that the person can mend; its text is shown as it is, without a traceback."""
+    """A problem that the user can fix; its text is shown as it is, without a traceback."""
 
 
 class AudioError(UserError):
@@ -25,6 +25,10 @@ class ScreenError(UserError):
 
 class CheckpointError(UserError):
     """The weights are missing, damaged or of another model."""
+
+
+class DeviceError(UserError):
+    """This computer does not have the device that was asked for."""
 
 
 class OutputError(UserError):

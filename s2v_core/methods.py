@@ -1,7 +1,7 @@
-"""The three methods as one kind of thing: each recalls a face, listens in pieces, and draws frames.
+"""The three methods behind one interface: retrieve a face, encode speech in pieces, render frames.
 
-What was heard becomes codes, in order and with a memory; codes become frames in any order, with none.
-So frames can be drawn while the speech is still coming, and several pieces of it at a time.
+Speech is encoded in order, since the encoders keep a state; codes are rendered in any order. So frames
+can be rendered while the speech is still coming, and several pieces of it at the same time.
 """
 
 from __future__ import annotations
@@ -28,25 +28,27 @@ from s2v_core.streaming.encoders import (
     encode_pieces,
 )
 
-CHUNK = 16  # frames drawn at a time: memory stays constant, and a CPU's cache is not left
-Face = tuple[Tensor, ...]  # what a method draws with: a clip's vectors and maps
+# Frames rendered at a time: memory stays constant, and the work fits in a CPU's cache.
+CHUNK = 16
+# What a method renders a clip with: its vectors and maps.
+Face = tuple[Tensor, ...]
 
 
 class Method(Protocol):
     """One of speech2video, sdfa and s2f_sdfa."""
 
     def retrieve(self, pieces: Iterable[Tensor]) -> Face:
-        """Return the face that the voice in ``pieces (1, T)`` recalls."""
+        """Return the face retrieved for the voice in ``pieces (1, T)``."""
 
     def encoder(self) -> FrameEncoder:
-        """Return a fresh ear for one speech."""
+        """Return a new encoder for one speech."""
 
     def render(self, codes: Tensor, face: Face) -> Tensor:
         """Return frames (n, 3, H, W) in [-1, 1] of ``codes (n, ...)``."""
 
 
 class Composing:
-    """speech2video: CPC hears, the students recall, the composer draws."""
+    """speech2video: CPC and S_mot encode the speech, the students retrieve the face, the composer renders."""
 
     def __init__(
         self,
@@ -54,9 +56,9 @@ class Composing:
         pose: Tensor | None = None,
         vectors: tuple[Tensor, Tensor] | None = None,
     ) -> None:
-        """``pose (1, 2)`` is how the head is held; without one, as the retrieved face's was on average.
+        """``pose (1, 2)`` is how the head is turned; by default as the retrieved face's was on average.
 
-        ``vectors``, mu (1, D_mu) and nu (1, D_nu), stand in for those that the voice recalls.
+        ``vectors``, mu (1, D_mu) and nu (1, D_nu), are used in place of those retrieved for the voice.
         """
         self.pose, self.vectors = pose, vectors
         self.cpc, self.students, self.composer = (
@@ -76,7 +78,7 @@ class Composing:
         return self.students.encode(pieces, partial(encode_pieces, self.cpc))
 
     def encoder(self) -> FrameEncoder:
-        """Return a fresh ear for one speech."""
+        """Return a new encoder for one speech."""
         config = self.composer.config
         if self.motion is None:
             return WindowEncoder(ContextEncoder(self.cpc), config.look, config.window, config.hop)
@@ -90,7 +92,7 @@ class Composing:
 
 
 class Animating:
-    """sdfa, which is given a still, and s2f_sdfa, to which the voice recalls the face's feature."""
+    """sdfa, which is given a still, and s2f_sdfa, whose face feature is retrieved for the voice."""
 
     def __init__(self, networks: dict[str, Any], still: Still | None) -> None:
         """``still`` is the face to animate; without one it is s2f_sdfa."""
@@ -100,19 +102,20 @@ class Animating:
     @torch.inference_mode()
     def retrieve(self, pieces: Iterable[Tensor]) -> Face:
         """Return the pose (1, 2), the identity code (1, code) and the still's maps, joined."""
-        identity, pose = self._picture() if self.still else self._remembered(pieces)
+        identity, pose = self._given(self.still) if self.still else self._retrieved(pieces)
         code, maps = self.sdfa.identify(identity)
         return pose[:, : self.sdfa.config.pose], code, *self.sdfa.decoder.join(maps)
 
-    def _picture(self) -> tuple[Tensor, Tensor]:
+    def _given(self, still: Still) -> tuple[Tensor, Tensor]:
+        """Return the picture (1, 3, H, W) of ``still``, in [-1, 1], and its pose (1, 2)."""
         device = next(self.sdfa.parameters()).device
-        picture = torch.from_numpy(self.still.picture).permute(2, 0, 1)[None].to(device)
-        return picture / 127.5 - 1, torch.from_numpy(self.still.pose)[None].to(device)
+        picture = torch.from_numpy(still.picture).permute(2, 0, 1)[None].to(device)
+        return picture / 127.5 - 1, torch.from_numpy(still.pose)[None].to(device)
 
-    def _remembered(self, pieces: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    def _retrieved(self, pieces: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
         """Return Speech2Face's feature (1, face) of the voice in ``pieces``, and that face's pose (1, 2).
 
-        What the students remember helps it as it helps them: the feature is drawn to the nearest faces.
+        The feature is moved to the most similar of the faces that the students store.
         """
         students, voice = self.networks["students"], self.networks["speech2face"]
         feature = voice(audio.start(pieces, round(voice.config.seconds * SAMPLE_RATE)))
@@ -121,7 +124,7 @@ class Animating:
         return length * nearest, students.rest(nearest)
 
     def encoder(self) -> FrameEncoder:
-        """Return a fresh ear for one speech."""
+        """Return a new encoder for one speech."""
         return WaveformEncoder(self.sdfa)
 
     @torch.inference_mode()

@@ -16,7 +16,7 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 class Settings(BaseModel):
     """Frozen; unknown keys and values of the wrong type or out of range are refused by name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def faults(error: ValidationError) -> str:
@@ -31,6 +31,8 @@ def _fault(details: ErrorDetails) -> str:
         return f"{key} is missing"
     if details["type"] == "extra_forbidden":
         return f"{key}: there is no such setting"
+    if details["type"] == "model_type":
+        return f"{key}: should be a group of settings, not {details['input']!r}"
     message = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if isinstance(details["input"], dict | list):
         return f"{key}: {message}"

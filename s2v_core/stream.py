@@ -10,17 +10,19 @@ from s2v_core.media.resample import Resampler
 from s2v_core.methods import CHUNK, Method
 from s2v_core.rates import SAMPLE_RATE, frame_count
 
-FIRST = SAMPLE_RATE // 10  # samples of a voice by which the face is retrieved for the first time
-SETTLED = 20 * SAMPLE_RATE  # and for the last time: the students hear no more of a voice
+# Samples of a voice from which the face is retrieved for the first time, and for the last time: the
+# students encode no more of a voice.
+FIRST = SAMPLE_RATE // 10
+SETTLED = 20 * SAMPLE_RATE
 
 
 class Stream:
-    """Frames as soon as they can be known, from speech that comes in pieces of any size.
+    """Renders each frame as soon as it is known, from speech that comes in pieces of any size.
 
-    A frame is known 90 ms after its end, since the networks look that far ahead. Who is speaking,
-    and how they feel, is retrieved by 0.1 s of a voice and again each time that twice as much has
-    been heard, up to 20 s: the face settles. From then on the frames are those of the same speech
-    in a file, up to float rounding. A silent start is no voice; it shows the face of silence.
+    A frame is known 90 ms after its end, since the networks look that far ahead. The face, identity and
+    emotion, is retrieved from the first 0.1 s of a voice, and again each time the voice has become twice
+    as long, up to 20 s: then the face is settled. From there on the frames are those of the same speech
+    in a file, up to float rounding. A silent start is no voice: it shows the face retrieved for silence.
     """
 
     def __init__(
@@ -30,10 +32,11 @@ class Stream:
         self.fps = fps
         self._resampler = Resampler(rate, size=1)
         self._method, self._encoder, self._device = method, method.encoder(), device
-        self.frames = 0  # known so far
-        self._length = 0  # samples
-        self._voice: list[Tensor] = []  # (1, n) each
-        self._due = FIRST  # samples of the voice at which the face is retrieved again
+        # Frames known so far, and samples fed.
+        self.frames = self._length = 0
+        # The voice so far, in pieces (1, n), and its samples at which the face is retrieved again.
+        self._voice: list[Tensor] = []
+        self._due = FIRST
         self._face = method.retrieve([torch.zeros(1, SAMPLE_RATE, device=device)])
 
     @property
@@ -45,8 +48,8 @@ class Stream:
         """Return the frames (n, 3, H, W) in [-1, 1], n may be 0, that the next piece makes known.
 
         ``speech (T,)`` is float32 in [-1, 1]. The k-th of all the frames shows what is said from k / fps
-        to (k + 1) / fps seconds. With ``newest`` only the last of them is drawn, so that a machine that
-        was held up is not late ever after.
+        to (k + 1) / fps seconds. With ``newest`` only the last of them is rendered, so that a machine that
+        was delayed catches up.
         """
         codes = self._encode(self._resampler.feed(speech))
         return self._render(codes[-1:] if newest else codes)
@@ -69,13 +72,13 @@ class Stream:
         return codes
 
     def _retrieve(self, piece: Tensor) -> None:
-        """Keep ``piece (1, n)`` of the voice and recall the face by all of it, when that is due."""
+        """Add ``piece (1, n)`` to the voice, and retrieve the face from all of it when that is due."""
         self._voice.append(piece)
-        heard = sum(part.shape[1] for part in self._voice)
-        if heard < self._due:
+        length = sum(part.shape[1] for part in self._voice)
+        if length < self._due:
             return
         self._face = self._method.retrieve(self._voice)
-        self._due = SETTLED + 1 if heard >= SETTLED else min(2 * heard, SETTLED)
+        self._due = SETTLED + 1 if length >= SETTLED else min(2 * length, SETTLED)
         if self.settled:
             self._voice = []
 

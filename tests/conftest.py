@@ -21,6 +21,15 @@ import torch
 CORPORA = Path(__file__).parents[2] / "shared" / "corpora"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def kept_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The file of the key that signs what the tests make, instead of the developer's own."""
+    folder = tmp_path_factory.mktemp("config")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(folder))
+        yield folder / "speech2video" / "signing.pem"
+
+
 @pytest.fixture(scope="session")
 def tone() -> Callable[..., np.ndarray]:
     """A sine (n,), float64, of 440 Hz and amplitude 0.5 by default."""

@@ -31,11 +31,12 @@ class FakeGeneration:
 
 
 class FakeModel:
-    """Writes no video, notes how it was called, and fails on the speech it is told to."""
+    """Writes no video, notes how it was called, and fails on the speech that it should."""
 
     def __init__(self) -> None:
         self.calls: list[dict] = []
         self.failures: dict[str, BaseException] = {}
+        self.loaded_with: tuple = ()
 
     def generate_each(self, speech, out, *, methods, progress, **options):
         self.calls.append({"speech": speech, "out": out, "methods": methods, **options})
@@ -90,7 +91,7 @@ def test_generate_hands_its_options_on(model):
     ]
 
 
-def test_generate_labels_every_method_unless_told_otherwise(model):
+def test_generate_labels_every_method_by_default(model):
     main(["generate", "a.wav", "--out", "videos"])
     assert model.loaded_with == (None, "auto", "auto")
     assert model.calls[0]["label"] is True
@@ -98,7 +99,7 @@ def test_generate_labels_every_method_unless_told_otherwise(model):
     assert model.calls[0]["methods"] == s2v_core.METHODS
 
 
-def test_a_bad_file_is_told_and_the_others_are_done(model, capsys):
+def test_a_bad_file_is_reported_and_the_others_are_done(model, capsys):
     model.failures["b.wav"] = AudioError("b.wav is silent:\n  speak up")
     command = ["generate", "a.wav", "b.wav", "c.wav", "--out", "videos", "--methods", "sdfa"]
     assert main(command) == 2
@@ -113,7 +114,7 @@ def test_a_bad_file_is_told_and_the_others_are_done(model, capsys):
     ]
 
 
-def test_an_error_that_every_file_would_meet_is_told_once(model, capsys):
+def test_an_error_that_every_file_would_meet_is_reported_once(model, capsys):
     model.failures = {name: FaceError("no face in f.jpg") for name in ("a.wav", "b.wav")}
     assert main(["generate", "a.wav", "b.wav", "--out", "videos"]) == 2
     assert capsys.readouterr() == ("", "speech2video: no face in f.jpg\n")
@@ -151,7 +152,7 @@ def test_when_all_is_there_no_model_is_loaded(model, tmp_path):
     (tmp_path / "a.sdfa.mp4").touch()
     command = ["generate", str(tmp_path), "--out", str(tmp_path), "--methods", "sdfa", "--resume"]
     assert main(command) == 0
-    assert not hasattr(model, "loaded_with")
+    assert not model.loaded_with
 
 
 @pytest.mark.parametrize("second", ["two/talk.wav", "one/talk.mp3", "Talk.wav", "one/talk.wav"])
@@ -162,7 +163,7 @@ def test_speech_that_would_overwrite_other_speech_is_refused_at_the_start(model,
     assert err.count("\n") == 1
     assert str(Path("one/talk.wav")) in err
     assert second in err
-    assert not hasattr(model, "loaded_with")
+    assert not model.loaded_with
 
 
 def test_a_terminal_shows_a_bar_that_leaves_stdout_clean(model, capsys, monkeypatch):
@@ -203,7 +204,7 @@ def test_a_wrong_command_names_what_is_wrong(model, capsys, command, reason):
     assert reason in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_record_writes_what_the_microphone_hears(tmp_path, monkeypatch, capsys, tone):
+def test_record_writes_the_microphones_sound(tmp_path, monkeypatch, capsys, tone):
     speech = torch.from_numpy(tone(1.5)).float()
     asked = []
     monkeypatch.setattr(microphone, "record", lambda seconds: asked.append(seconds) or speech)
@@ -214,14 +215,14 @@ def test_record_writes_what_the_microphone_hears(tmp_path, monkeypatch, capsys, 
     assert torch.allclose(audio.load(path), speech, atol=1 / 32_768)
 
 
-def test_a_muted_microphone_is_told_and_nothing_is_written(tmp_path, monkeypatch, capsys):
+def test_a_muted_microphone_is_reported_and_nothing_is_written(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(microphone, "record", lambda seconds: torch.zeros(80_000))
     assert main(["record", "--out", str(tmp_path / "me.wav")]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("speech2video: the recording is sil")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_microphone_is_told(tmp_path, monkeypatch, capsys):
+def test_a_missing_microphone_is_reported(tmp_path, monkeypatch, capsys):
     def record(seconds: float) -> torch.Tensor:
         raise MicrophoneError("connect a microphone")
 

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from s2v_core.command import run_command
+from s2v_core.errors import UserError
 
 # Of the mesh's 468 points those that are face.POINTS from the mouth on, and face.LIDS.
 PLACES = (61, 291, 13, 14, 160, 144, 387, 373)
@@ -81,28 +83,31 @@ def undone(data: Path) -> Iterator[tuple[str, list[dict[str, str]]]]:
             yield name, list(clips)
 
 
-def main() -> None:
-    """Follow the lips and lids of every clip."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("data", type=Path, help="folder made by training.prepare")
-    data = parser.parse_args().data
+def run(data: Path) -> None:
+    """Follow the lips and lids of every clip of ``data``; UserError without MediaPipe or without clips."""
     try:
         from mediapipe.python.solutions.face_mesh import (  # type: ignore[import-not-found]
             FaceMesh,
         )
         from tqdm import tqdm
     except ImportError as error:
-        print(f"mesh: {error}; run it as --help says.", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise UserError(f"{error}; run it as --help says.") from None
     if not (data / "clips.csv").is_file():
-        print(f"mesh: {data} holds no clips.csv; make it with training.prepare.", file=sys.stderr)
-        raise SystemExit(2)
+        raise UserError(f"{data} holds no clips.csv; make it with training.prepare.")
     with FaceMesh(refine_landmarks=True) as mesh:
         for name, clips in tqdm(list(undone(data)), unit="shard"):
             follow(data / "shards", name, clips, mesh)
 
 
+def main() -> int:
+    """Parse the command line, follow lips and lids, and return the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("data", type=Path, help="folder made by training.prepare")
+    args = parser.parse_args()
+    return run_command("mesh", lambda: run(args.data))
+
+
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -37,9 +37,11 @@ from s2v_core.face.align import HEIGHT, WIDTH
 from s2v_core.face.landmarks import LandmarkNet
 from s2v_core.face.points import LIDS, POINTS
 from s2v_core.rates import FPS, FRAME_SAMPLES
+from s2v_core.temporary import whole
 from training.data import corpora, shards
 from training.data.alignment import UnusableError, align_clip, load_landmarks
 from training.data.corpora import CORPORA, Clip
+from training.engine.interruption import Stop, held, ignore_interrupts, resumable
 
 # Of a shard's own table, a line a clip; those with a reason are left out.
 COLUMNS = (*shards.COLUMNS, "reason", "detail", "source_bytes", "seconds")
@@ -65,37 +67,47 @@ def _batched(clips: Iterator[Clip], size: int) -> Iterator[list[Clip]]:
 
 
 def make_shard(work: Work, out: Path, weights: Path) -> list[dict[str, Any]]:
-    """Prepare the clips of one shard, unless that is done; return a record of each, see COLUMNS."""
+    """Prepare the clips of one shard that are not done; return a record of each, see COLUMNS.
+
+    It stops after a clip once there is a ``stop_file``, and continues there when it is called again.
+    """
     table = out / "shards" / f"{work.name}.csv"
     sizes = [_size(clip) for clip in work.clips]
-    if (done := _done(table, work.clips, sizes)) is not None:
-        return done
+    records = _done(table, work.clips, sizes)
+    if len(records) == len(work.clips) or stop_file(out).exists():
+        return records
     net = None if all(clip.landmarks for clip in work.clips) else load_landmarks(weights)
     with shards.written(out, work.name) as shard:
-        records = [
-            _record(clip, work.name, shard, net) | {"source_bytes": size}
-            for clip, size in zip(work.clips, sizes, strict=True)
-        ]
+        shard.copy(out, work.name, sum(int(record["frames"] or 0) for record in records))
+        for clip, size in list(zip(work.clips, sizes, strict=True))[len(records) :]:
+            records.append(_record(clip, work.name, shard, net) | {"source_bytes": size})
+            if stop_file(out).exists():
+                break
     shards.write_table(table, COLUMNS, records)
     return records
+
+
+def stop_file(out: Path) -> Path:
+    """Return the file that, while it is there, lets every process stop after its clip."""
+    return out / "shards" / ".stop"
 
 
 def _size(clip: Clip) -> int:
     return sum(p.stat().st_size for p in {clip.video, clip.audio} if p.exists())
 
 
-def _done(table: Path, clips: list[Clip], sizes: list[int]) -> list[dict[str, Any]] | None:
-    """Return the records of a shard that is finished and of the very same files, else None.
+def _done(table: Path, clips: list[Clip], sizes: list[int]) -> list[dict[str, Any]]:
+    """Return the records of a shard's first clips that are done and of the very same files.
 
     Actors and splits are the corpus's current ones: other splits do not need the frames again.
     """
     if not table.exists():
-        return None
+        return []
     records = list(shards.read_table(table))
     made = [(record["name"], int(record["source_bytes"])) for record in records]
-    if made != [(clip.name, size) for clip, size in zip(clips, sizes, strict=True)]:
-        return None
-    return [record | _known(clip) for record, clip in zip(records, clips, strict=True)]
+    if made != [(clip.name, size) for clip, size in zip(clips, sizes, strict=True)][: len(made)]:
+        return []
+    return [record | _known(clip) for record, clip in zip(records, clips, strict=False)]
 
 
 def _known(clip: Clip) -> dict[str, Any]:
@@ -126,7 +138,7 @@ def _made(
         return
     # Spawned, not forked: a fork inherits torch's locks but not the threads that release them.
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, torch.set_num_threads, (1,)) as pool:
+    with ProcessPoolExecutor(workers, context, _begin_worker) as pool:
         # A few only: a large corpus's list may not fit into memory.
         waiting: deque[Future] = deque()
         for work in works:
@@ -135,6 +147,11 @@ def _made(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _begin_worker() -> None:
+    torch.set_num_threads(1)
+    ignore_interrupts()
 
 
 class Tally:
@@ -194,13 +211,18 @@ def prepare(
     works = shares(corpora.read(corpus, root, unobserved))
     tally = Tally()
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tqdm(total=n_clips, unit="clip") as bar:
-            kept = tally.kept(_with_progress(_made(works, out, weights, workers), bar))
+        (out / "shards").mkdir(parents=True, exist_ok=True)
+        stop_file(out).unlink(missing_ok=True)
+        with (
+            held(lambda _: stop_file(out).touch()) as stop,
+            tqdm(total=n_clips, unit="clip") as bar,
+        ):
+            kept = tally.kept(_with_progress(_made(works, out, weights, workers), bar, stop))
             shards.write_table(out / "clips.csv", shards.COLUMNS, kept)
         shards.write_table(out / "dropped.csv", ("name", "reason", "detail"), tally.dropped)
         report = {"corpus": corpus, "root": str(root.resolve())} | tally.report()
-        (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+        with whole(out / "report.json") as part:
+            part.write_text(json.dumps(report, indent=2) + "\n")
     except BrokenProcessPool:
         raise UserError(
             "a worker process died, probably out of memory; run again with fewer --workers."
@@ -222,8 +244,12 @@ def _count(clips: Iterable[Clip], weights: Path) -> int:
     return n
 
 
-def _with_progress(parts: Iterable[list[dict[str, Any]]], bar: tqdm) -> Iterator[dict[str, Any]]:
+def _with_progress(
+    parts: Iterable[list[dict[str, Any]]], bar: tqdm, stop: Stop
+) -> Iterator[dict[str, Any]]:
     for records in parts:
+        if stop.requested:
+            raise stop.error("stopped; what is finished is kept, and the same command resumes.")
         yield from records
         bar.update(len(records))
 
@@ -275,7 +301,7 @@ def main() -> int:
         show(report, args.out)
         return 0 if report["kept"] else 2
 
-    return run_command("prepare", work)
+    return run_command("prepare", lambda: resumable(work))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from s2v_core.command import run_command
+from s2v_core.errors import UserError
 from s2v_core.models.model_set import JUDGES, NETWORKS, OPTIONAL
+from s2v_core.temporary import whole
+from training.engine.interruption import held, resumable
 
 # A module, its settings file, and the networks that it exports.
 STEPS = (
@@ -37,8 +40,11 @@ STEPS = (
 def train(data: Path, run: Path, configs: Path, base: Path) -> None:
     """Run every step whose exports are missing, each in a process of its own.
 
-    A step without a settings file trains nothing: its networks are copied from ``base``.
+    A step without a settings file trains nothing: its networks are copied from ``base``. Raises
+    UserError when there is no folder ``configs``, or when a step fails.
     """
+    if not configs.is_dir():
+        raise UserError(f"{configs}: no such folder of settings files; see training/configs.")
     for module, config, exports in STEPS:
         missing = [name for name in exports if not weights(run / "export" / name).exists()]
         if exports and not missing:
@@ -50,10 +56,19 @@ def train(data: Path, run: Path, configs: Path, base: Path) -> None:
         command += ["--config", str(configs / f"{config}.yaml")]
         command += ["--data", str(data), "--run", str(run)]
         print("·", " ".join(command[1:]), flush=True)
-        if subprocess.run(command, check=False).returncode:
-            raise SystemExit(
+        if run_step(command):
+            raise UserError(
                 f"{config} stopped; fix the error above and run the same command again."
             )
+
+
+def run_step(command: Sequence[str]) -> int:
+    """Run a step and return its exit status; Ctrl-C and SIGTERM are passed on, and its end is waited for."""
+    with subprocess.Popen(command) as process, held(process.send_signal) as stop:
+        status = process.wait()
+    if stop.requested:
+        raise stop.error("stopped; the same command resumes.")
+    return status
 
 
 def weights(folder: Path) -> Path:
@@ -67,8 +82,18 @@ def copy_networks(names: Sequence[str], base: Path, exports: Path) -> None:
         if name in (*JUDGES, *OPTIONAL) or not weights(base / name).exists():
             print(f"· {name}: without settings; skipped", flush=True)
             continue
-        shutil.copytree(base / name, exports / name, dirs_exist_ok=True)
+        copy_network(base / name, exports / name)
         print(f"· {name}: without settings; taken from {base}", flush=True)
+
+
+def copy_network(source: Path, target: Path) -> None:
+    """Copy a network's files, each whole or not at all, over those that are there."""
+    shutil.copytree(source, target, copy_function=_copy_whole, dirs_exist_ok=True)
+
+
+def _copy_whole(source: str, target: str) -> None:
+    with whole(Path(target)) as part:
+        shutil.copy2(source, part)
 
 
 def export(run: Path, out: Path) -> None:
@@ -76,7 +101,7 @@ def export(run: Path, out: Path) -> None:
     for name in (*NETWORKS, *JUDGES):
         needed = name in NETWORKS and name not in OPTIONAL
         if needed or weights(run / "export" / name).exists():
-            shutil.copytree(run / "export" / name, out / name, dirs_exist_ok=True)
+            copy_network(run / "export" / name, out / name)
     print(f"exported to {out}")
 
 
@@ -101,7 +126,7 @@ def main() -> int:
         train(args.data, args.run, args.configs, args.base)
         export(args.run, args.out)
 
-    return run_command("train_all", work)
+    return run_command("train_all", lambda: resumable(work))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gradio as gr
 
+from demo.tabs import verify
+
 TEXT = """
 ### What this is
 A re-implementation of **Speech2Video** (Si et al., Interspeech 2021,
@@ -30,3 +32,4 @@ address.
 def build() -> None:
     """Lay out the tab inside the open Blocks."""
     gr.Markdown(TEXT, elem_classes="prose")
+    verify.build()

@@ -32,12 +32,16 @@ SUBTITLES = {
     "s2f_sdfa": "hears the voice, guesses a still face",
     "real": "what was filmed, cut to the face",
 }
-# Several voices a hair apart sound like an echo: only the first has sound, and leads the others.
+# Several voices a hair apart sound like an echo: only the first has sound, and leads the others until it stops.
 PLAY_TOGETHER = """() => {
     const videos = [...document.querySelectorAll('.result video')].filter(video => video.offsetParent);
     if (videos.some(video => !video.paused)) return videos.forEach(video => video.pause());
     const [lead, ...others] = videos;
     videos.forEach((video, i) => { video.currentTime = 0; video.muted = i > 0; video.play(); });
+    lead.onpause = () => {
+        videos.forEach(video => { video.pause(); video.muted = false; });
+        lead.onpause = lead.ontimeupdate = null;
+    };
     lead.ontimeupdate = () => others.forEach(video => {
         if (Math.abs(video.currentTime - lead.currentTime) > 0.08) video.currentTime = lead.currentTime;
     });
@@ -115,7 +119,7 @@ def model_set_input(names: list[str]) -> gr.Radio:
 def result(method: str) -> tuple[gr.Column, gr.Video, gr.Markdown]:
     """Add one method's column: its name, its video and the lines with its numbers."""
     real = method == REAL
-    with gr.Column(min_width=200, elem_classes="result", visible=not real) as column:
+    with gr.Column(min_width=160, elem_classes="result", visible=not real) as column:
         heading = f"### {NAMES[method]}\n{SUBTITLES[method]}"
         gr.Markdown(heading, elem_classes="heading")
         video = gr.Video(

@@ -93,7 +93,7 @@ def build(model: Speech2Video, speakers: Speakers, syncnet: SyncNet | None, runs
             buttons = start_and_stop("Listen", "listen", "listen-stop")
             status = gr.Markdown(READY, elem_id="heard-status", elem_classes="status")
         with gr.Column(scale=3, min_width=300):
-            near = portraits("near", columns=NEAREST)
+            near = portraits("near", columns=NEAREST, model=model.name)
             hint(SIMILARITY)
     plot = gr.Plot(show_label=False, elem_id="heard")
     task = endpoint(Explainer(model, speakers, syncnet), runs)

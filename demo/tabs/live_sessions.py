@@ -8,7 +8,6 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from demo.runs import as_gradio_errors
 from s2v_core.media.pixels import to_pictures
+from s2v_core.streaming.threads import one_core_threads
 
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video
@@ -92,7 +92,7 @@ class Sessions:
     def __init__(self, model: Speech2Video) -> None:
         self._model, self._sessions, self._lock = model, dict[str, Session](), Lock()
         # Threads of its own: Gradio's are for everything, and torch's count would stay with them.
-        self._threads = ThreadPoolExecutor(MAX_SESSIONS, "live", torch.set_num_threads, (1,))
+        self._threads = one_core_threads(MAX_SESSIONS, "live")
 
     def begin(self, rate: int) -> dict[str, Any]:
         """Give a place to a microphone of ``rate`` Hz: {"key", "words"}, or {"error"}."""

@@ -73,7 +73,7 @@ def offer_faces(mixer: Mixer, tab: gr.Tab, face: gr.components.Component) -> Non
     # They are the same for everybody.
     render_once = cache(render)
     hint("The faces that the model knows, as it draws them. Press one to choose it.")
-    gallery = portraits("speakers", columns=7)
+    gallery = portraits("speakers", columns=7, model=mixer.model.name)
     tab.select(
         lambda: render_once(), None, gallery, concurrency_id="model", api_visibility="private"
     )

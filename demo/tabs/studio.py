@@ -18,6 +18,7 @@ from demo.runs import Report, as_gradio_errors, reporter
 from s2v_core.analysis import reference
 from s2v_core.errors import UserError
 from s2v_core.media import audio, montage, video
+from s2v_core.media.provenance import COMPOSITE, SYNTHETIC, Claim
 from s2v_core.networks.syncnet import SHIFT
 from s2v_core.rates import frame_count
 from s2v_core.vocabulary import METHODS
@@ -74,10 +75,11 @@ def show(panels: Iterable[Panel]) -> Iterator[tuple]:
 
 def progress_note(done: Container[str]) -> str:
     """Put into words how many of the methods are done."""
-    to_come = [method for method in METHODS if method not in done]
-    if not to_come:
+    if TOGETHER in done:
         return ALL_READY
-    return f"{len(METHODS) - len(to_come)} of {len(METHODS)} ready; {NAMES[to_come[0]]} is next…"
+    to_come = [method for method in METHODS if method not in done]
+    following = NAMES[to_come[0]] if to_come else "the side-by-side video"
+    return f"{len(METHODS) - len(to_come)} of {len(METHODS)} ready; {following} is next…"
 
 
 @dataclass
@@ -114,7 +116,9 @@ class Studio:
     def real_panel(self, folder: Path, real: np.ndarray, waveform: torch.Tensor) -> Panel:
         """Write the visitor's own video, cut to the face as the others are."""
         path = folder / "real.mp4"
-        video.write(path, real, len(real), self.model.fps, waveform, comment=REAL_COMMENT)
+        video.write(
+            path, real, len(real), self.model.fps, waveform, comment=REAL_COMMENT, claim=None
+        )
         notes = [f"{len(real)} frames, cut to the face", self.sync_note(real, waveform)]
         return Panel(REAL, str(path), join_lines(notes))
 
@@ -174,7 +178,9 @@ class Studio:
             panels[NAMES[REAL]] = real
         path = folder / "speech2video-side-by-side.mp4"
         n_frames = frame_count(len(waveform), self.model.fps)
-        montage.write(path, panels, n_frames, self.model.fps, waveform)
+        source = SYNTHETIC if real is None else COMPOSITE
+        claim = Claim(self.model.name, source=source)
+        montage.write(path, panels, n_frames, self.model.fps, waveform, claim)
         return Panel(TOGETHER, str(path))
 
 

@@ -12,6 +12,7 @@ import torch
 from demo import gpu
 from demo.widgets import EXAMPLES
 from s2v_core.media import audio, video
+from s2v_core.media.provenance import Claim
 from s2v_core.vocabulary import METHODS
 
 if TYPE_CHECKING:
@@ -50,7 +51,14 @@ class Videos:
             for made in self._model.generate_each(speech, folder):
                 for silent, sound in ((True, torch.zeros(len(waveform))), (False, waveform)):
                     path = self.path(clip, made.method, silent)
-                    video.write(path, video.read(made.path), made.frames, made.fps, sound)
+                    video.write(
+                        path,
+                        video.read(made.path),
+                        made.frames,
+                        made.fps,
+                        sound,
+                        claim=Claim(self._model.name),
+                    )
 
 
 def clips() -> list[str]:

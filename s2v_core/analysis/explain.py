@@ -1,4 +1,4 @@
-"""What the students hear in a voice, and when lips and voice fit: numbers for pictures."""
+"""What the students make of a voice, and when lips and voice fit: numbers for pictures."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ from s2v_core.rates import SAMPLE_RATE
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video
 
-WINDOW, STEP = 1.0, 0.1  # seconds; the students learnt from cuts of 1 to 1.5 s
-MOST = 100  # pieces of one speech; a long one is heard in larger steps
+# Seconds; the students were trained on cuts of 1 to 1.5 s.
+WINDOW, STEP = 1.0, 0.1
+# Pieces of one speech; a long one is encoded in larger steps.
+MOST = 100
+# Samples of the spectrogram; and its bands.
 FFT, HOP, MELS = 512, 160, 64
-SMOOTHING = 9  # frames, as the published SyncNet script smooths its curve
+# Frames, as the published SyncNet script smooths its curve.
+SMOOTHING = 9
 
 
 @torch.inference_mode()
@@ -35,7 +39,7 @@ def emotion(model: Speech2Video, waveform: Tensor) -> Tensor:
 def emotions(
     model: Speech2Video, observed: Speakers, waveform: Tensor
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Return times in seconds (P,) and, for every emotion, how like it (P,) the voice is there."""
+    """Return times in seconds (P,), and the voice's similarity (P,) to every emotion at those times."""
     size = min(len(waveform), round(WINDOW * SAMPLE_RATE))
     step = max(round(STEP * SAMPLE_RATE), len(waveform) // MOST)
     pieces = waveform.unfold(0, size, step)
@@ -51,7 +55,7 @@ def mel(waveform: Tensor) -> np.ndarray:
 
 
 def sync_curve(syncnet: SyncNet, frames: Tensor, speech: Tensor) -> np.ndarray:
-    """Return SyncNet's confidence (N - 5,) at every frame: how much nearer the best offset is than most.
+    """Return SyncNet's confidence (N - 5,) at every frame: the median distance less that of the best offset.
 
     ``frames (N, 3, H, W)`` in [-1, 1] at 25 fps, ``speech (T,)``; smoothed by a median of 9, as published.
     """

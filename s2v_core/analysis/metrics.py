@@ -1,10 +1,12 @@
-"""How near a generated clip is to the real one; every definition is written where it is computed.
+"""How near a generated clip is to the ground truth; every metric is defined where it is computed.
 
 All take ``real`` and ``fake (N, 3, H, W)`` in [-1, 1], RGB: the aligned crop, nothing cut off, no
-label drawn. Each clip gives one number.
+label. Each clip gives one number.
 """
 
 from __future__ import annotations
+
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -14,8 +16,10 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as grey pictures are made
-MOUTH = (0.62, 0.86, 0.30, 0.70)  # top, bottom, left, right as shares of the crop
+# Weights of red, green and blue in grey: ITU-R BT.601.
+LUMA = (0.299, 0.587, 0.114)
+# Top, bottom, left and right of the mouth as shares of the crop.
+MOUTH = (0.62, 0.86, 0.30, 0.70)
 
 
 def grey(frames: Tensor) -> Tensor:
@@ -26,7 +30,8 @@ def grey(frames: Tensor) -> Tensor:
 
 def ssim(real: Tensor, fake: Tensor) -> float:
     """Structural similarity of grey frames (11x11 Gaussian of sigma 1.5, range 255), their mean."""
-    return structural_similarity_index_measure(grey(fake), grey(real), data_range=255.0).item()
+    similarity = structural_similarity_index_measure(grey(fake), grey(real), data_range=255.0)
+    return float(cast(Tensor, similarity))
 
 
 def psnr(real: Tensor, fake: Tensor) -> float:
@@ -35,7 +40,7 @@ def psnr(real: Tensor, fake: Tensor) -> float:
 
 
 def sharpness_ratio(real: Tensor, fake: Tensor) -> float:
-    """Variance of the Laplacian over the lower half, as a share of the real clip's."""
+    """Variance of the Laplacian over the lower half, as a share of the ground truth's."""
     return (_sharpness(fake) / _sharpness(real)).item()
 
 
@@ -71,7 +76,7 @@ def _mouth_brightness(frames: Tensor) -> Tensor:
 
 
 def flicker_ratio(real: Tensor, fake: Tensor) -> float:
-    """Mean change from frame to frame of the forehead (top quarter), as a share of the real clip's."""
+    """Mean change from frame to frame of the forehead (top quarter), as a share of the ground truth's."""
 
     def change(frames: Tensor) -> Tensor:
         return grey(frames)[..., : frames.shape[-2] // 4, :].diff(dim=0).abs().mean()

@@ -1,4 +1,4 @@
-"""Words from one voice, face from a second, emotion from a third: what keeping them apart buys."""
+"""Words from one voice, face from a second, emotion from a third: they are encoded apart."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from torch import Tensor
 
 from s2v_core.media import video
 from s2v_core.media.pixels import draw_label, to_uint8
+from s2v_core.media.provenance import Claim
 from s2v_core.networks.students import unit
 from s2v_core.rates import SAMPLE_RATE, frame_count
 
 if TYPE_CHECKING:
     from s2v_core.engine import Progress, Speech2Video
 
-REST_SECONDS = 0.12  # of silence, for a portrait
+# Seconds of silence from which a portrait is rendered.
+REST_SECONDS = 0.12
 
 
 def fade(neutral: Tensor, mu: Tensor, amount: float) -> Tensor:
@@ -34,19 +36,28 @@ def write(
     label: bool = True,
     progress: Progress | None = None,
 ) -> int:
-    """Write the words in ``waveform (T,)`` as said by face ``nu`` with emotion ``mu``; return the count of frames."""
+    """Write the words in ``waveform (T,)`` said by face ``nu`` with emotion ``mu``; return the number of frames."""
     n_frames = frame_count(len(waveform), model.fps)
     chunks = model.frames("speech2video", waveform, vectors=(mu, nu))
     frames = (frame for chunk in chunks for frame in to_uint8(chunk))
     report = (lambda done, total: progress("mix", done, total)) if progress else None
     marked = map(draw_label, frames) if label else frames
-    video.write(path, marked, n_frames, model.fps, waveform, title=path.stem, progress=report)
+    video.write(
+        path,
+        marked,
+        n_frames,
+        model.fps,
+        waveform,
+        title=path.stem,
+        claim=Claim(model.name, "speech2video"),
+        progress=report,
+    )
     return n_frames
 
 
 def portrait(model: Speech2Video, mu: Tensor, nu: Tensor) -> np.ndarray:
-    """Return the face (H, W, 3) uint8 that ``nu`` gives, saying nothing."""
-    same = torch.Generator().manual_seed(0)
-    hush = 1e-4 * torch.randn(round(REST_SECONDS * SAMPLE_RATE), generator=same)
-    frames = torch.cat(list(model.frames("speech2video", hush, vectors=(mu, nu))))
+    """Return the face (H, W, 3) uint8 of ``nu``, with emotion ``mu``, saying nothing."""
+    rng = torch.Generator().manual_seed(0)
+    silence = 1e-4 * torch.randn(round(REST_SECONDS * SAMPLE_RATE), generator=rng)
+    frames = torch.cat(list(model.frames("speech2video", silence, vectors=(mu, nu))))
     return to_uint8(frames)[len(frames) // 2]

@@ -1,36 +1,45 @@
-"""A visitor's own talking video as the truth that generated ones are measured against."""
+"""A user's own talking video as the ground truth that generated ones are measured against."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-import imageio_ffmpeg
 import numpy as np
 import torch
 
 from s2v_core.analysis import metrics
 from s2v_core.errors import FaceError, UserError
 from s2v_core.face.align import crop
-from s2v_core.face.landmarks import LandmarkNet, detect, locate
+from s2v_core.face.landmarks import Box, LandmarkNet, detect, locate
 from s2v_core.face.points import smooth_points
-from s2v_core.media.decode import CONTAINERS
+from s2v_core.media import reader
+from s2v_core.media.decode import UnreadableError
+from s2v_core.media.reader import Filters, constant_rate
 
-LONGEST = 30  # seconds; more is not read
-SIDE = 288  # pixels: what is kept around the face, so that a large video does not fill the memory
-AROUND = (
-    0.6  # that neighbourhood exceeds the detector's box by this share of its side, on each side
-)
-LOOKS = 8  # frames in which the face is looked for
-SMOOTHING = 7  # frames; the landmark network's points tremble
+# Seconds; more is not read.
+LONGEST = 30
+# Pixels of the square kept around the face, so that a large video does not fill the memory.
+SIDE = 288
+# That square exceeds the detector's box by this share of its side, on each side.
+AROUND = 0.6
+# Frames in which the face is looked for, and their size.
+LOOKS = 8
+LOOK_SIZE = ("scale", "640:-2")
+# Frames; the landmark network's points tremble.
+SMOOTHING = 7
+REFUSAL = "{} cannot be read as a video: give an MP4, MOV or WebM file."
 
 
 class Truth(NamedTuple):
     """A talking face as it was filmed."""
 
-    frames: np.ndarray  # (N, H, W, 3) uint8 RGB, aligned as the generated ones are
-    first: np.ndarray  # (288, 288, 3) uint8 RGB: the first frame around the face, for SDFA
+    # (N, H, W, 3) uint8 RGB, aligned as the generated ones are.
+    frames: np.ndarray
+    # (288, 288, 3) uint8 RGB: the first frame around the face, for SDFA.
+    first: np.ndarray
 
 
 def read(path: Path, net: LandmarkNet, fps: int, height: int, width: int) -> Truth:
@@ -38,10 +47,11 @@ def read(path: Path, net: LandmarkNet, fps: int, height: int, width: int) -> Tru
 
     Raises UserError when it cannot be read as a video, FaceError when it shows no face.
     """
-    looks = list(_decoded(path, "fps=2,scale=640:-2", LOOKS))
+    looks = _looks(path)
     left, top, side = _neighbourhood(_box(looks, path.name), *looks[0].shape[:2])
-    cut = f"crop=w={side}*iw:h={side}*iw:x={left}*iw:y={top}*iw,scale={SIDE}:{SIDE}"
-    frames = list(_decoded(path, f"fps={fps},{cut}"))
+    cut = ("crop", f"w={side}*iw:h={side}*iw:x={left}*iw:y={top}*iw")
+    filters = [constant_rate(fps), cut, ("scale", f"{SIDE}:{SIDE}")]
+    frames = list(_decoded(path, filters, LONGEST * fps))
     points = locate(frames, _box(frames[:: 1 + len(frames) // LOOKS], path.name), net)
     points = smooth_points(points, SMOOTHING)
     aligned = [crop(f, p, height, width) for f, p in zip(frames, points, strict=True)]
@@ -55,14 +65,15 @@ def scores(real: np.ndarray, fake: np.ndarray) -> dict[str, float]:
     return {"ssim": metrics.ssim(*pair), "psnr": metrics.psnr(*pair)}
 
 
-def _box(frames: Sequence[np.ndarray], name: str) -> tuple[float, ...]:
+def _box(frames: Sequence[np.ndarray], name: str) -> Box:
     boxes = [box for box in map(detect, frames) if box is not None]
     if not boxes:
         raise FaceError(f"No face was found in {name}; give a video of one face, from the front.")
-    return tuple(np.median(boxes, axis=0))
+    x, y, width, height = np.median(boxes, axis=0)
+    return x, y, width, height
 
 
-def _neighbourhood(box: tuple[float, ...], height: int, width: int) -> tuple[float, float, float]:
+def _neighbourhood(box: Box, height: int, width: int) -> tuple[float, float, float]:
     """Return left, top and side of a square around ``box``, as shares of the picture's width."""
     x, y, w, h = box
     side = min(max(w, h) * (1 + 2 * AROUND), width, height)
@@ -71,19 +82,20 @@ def _neighbourhood(box: tuple[float, ...], height: int, width: int) -> tuple[flo
     return left / width, top / width, side / width
 
 
-def _decoded(path: Path, filters: str, at_most: int | None = None) -> Iterator[np.ndarray]:
-    """Yield frames (H, W, 3) uint8 as ffmpeg's ``filters`` leave them."""
-    limits = ["-frames:v", str(at_most)] if at_most else ["-t", str(LONGEST)]
+def _looks(path: Path) -> list[np.ndarray]:
+    """Return the frames (H, 640, 3) uint8 in which the face is looked for: two a second, at least one."""
+    looks = list(_decoded(path, [constant_rate(2), LOOK_SIZE], LOOKS))
+    # A very short video has no frame at that rate.
+    looks = looks or list(_decoded(path, [LOOK_SIZE], 1))
+    if not looks:
+        raise UserError(REFUSAL.format(path.name))
+    return looks
+
+
+def _decoded(path: Path, filters: Filters, at_most: int) -> Iterator[np.ndarray]:
+    """Yield ``at_most`` frames (H, W, 3) uint8 as FFmpeg's ``filters`` leave them."""
     try:
-        reader = imageio_ffmpeg.read_frames(
-            str(path),
-            input_params=["-format_whitelist", CONTAINERS],  # no playlist that names other files
-            output_params=["-vf", filters, *limits],
-        )
-        width, height = next(reader)["size"]
-        for data in reader:
-            yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
-    except (OSError, RuntimeError, StopIteration) as error:
-        raise UserError(
-            f"{path.name} cannot be read as a video: give an MP4, MOV or WebM file."
-        ) from error
+        with reader.opened(path) as video:
+            yield from islice(reader.pictures(video, filters), at_most)
+    except UnreadableError as error:
+        raise UserError(REFUSAL.format(path.name)) from error

@@ -1,4 +1,4 @@
-"""The speakers that a model set was trained on, as its students remember them."""
+"""The speakers that a model set was trained on, as its students store them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 from s2v_core.errors import CheckpointError, UserError
 from s2v_core.models.model_set import StoredClip
 from s2v_core.networks.students import Students, Voice, unit
-from s2v_core.vocabulary import EMOTIONS
+from s2v_core.vocabulary import EMOTIONS, check_name
 
 if TYPE_CHECKING:
     from s2v_core.engine import Speech2Video
 
 
 class Speakers:
-    """Names for what the students remember: whose faces, and which emotions."""
+    """Names for the clips that the students store: whose faces, and which emotions."""
 
     def __init__(self, students: Students, clips: list[StoredClip]) -> None:
         if len(clips) != students.config.memory:
@@ -38,21 +38,23 @@ class Speakers:
         return None if clips is None else cls(model.networks["students"], clips)
 
     def face(self, speaker: str) -> Tensor:
-        """Return nu (1, D_nu) of an observed speaker: the mean of what was seen in all clips."""
+        """Return nu (1, D_nu) of an observed speaker: the mean of all of the speaker's clips."""
         return self._mean(self.students.faces, self._of_speaker(speaker), speaker)
 
     def emotion(self, code: str, speaker: str | None = None) -> Tensor:
         """Return mu (1, D_mu) of an emotion as one observed speaker acted it, or as all did.
 
-        Raises UserError for a speaker who did not act it, or who is not known.
+        Raises UserError for a speaker who did not act it, or who is not known, ValueError for a code
+        that is none of EMOTIONS.
         """
+        check_name("emotion", code, EMOTIONS)
         acted = torch.tensor([clip.emotion == code for clip in self.clips])
         if speaker is not None:
             acted &= self._of_speaker(speaker)
         return self._mean(self.students.emotions, acted, f"{speaker or ''} {code}".strip())
 
     def acted_by(self, speaker: str) -> tuple[str, ...]:
-        """Return the emotions that a speaker was seen to act."""
+        """Return the emotions that a speaker acted."""
         own = {clip.emotion for clip in self.clips if clip.actor == speaker}
         return tuple(code for code in self.emotions if code in own)
 
@@ -65,9 +67,9 @@ class Speakers:
         return _nearest(similarity, [clip.actor for clip in self.clips])
 
     def nearest_emotions(self, mu: Tensor) -> dict[str, float]:
-        """Return how like each emotion a heard ``mu (1, D_mu)`` is, as ``face_logits`` does."""
-        nearness = self.students.emotion_logits(mu) * self.students.config.focus_mu
-        return _nearest(nearness, [clip.emotion for clip in self.clips])
+        """Return the similarity of ``mu (1, D_mu)`` to each emotion, as ``nearest_faces`` does."""
+        similarity = self.students.emotion_logits(mu) * self.students.config.focus_mu
+        return _nearest(similarity, [clip.emotion for clip in self.clips])
 
     def _of_speaker(self, speaker: str) -> Tensor:
         return torch.tensor([clip.actor == speaker for clip in self.clips])

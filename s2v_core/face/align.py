@@ -1,4 +1,9 @@
-"""SDFA's crop: a similarity transform takes five points of a face to fixed places."""
+"""SDFA's crop (Vougioukas et al. 2019), from five points of a face.
+
+A similarity transform takes the nose base and the four eye corners to fixed places of a 96x128
+picture, so that the head stands still whatever the camera and the head did. The template is the
+mean face of the authors' aligner, made symmetrical.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +17,20 @@ from s2v_core.errors import FaceError
 from s2v_core.face.landmarks import LandmarkNet, detect, locate, shrunk
 from s2v_core.face.motion import head_pose
 
-HEIGHT, WIDTH = 128, 96  # SDFA's crop
-
-
-TEMPLATE = np.array([[48, 72], [24, 44], [37.5, 44.5], [58.5, 44.5], [72, 44]])  # first five, x y
+# SDFA's crop, and where the first five of POINTS (x, y) lie in it.
+HEIGHT, WIDTH = 128, 96
+TEMPLATE = np.array([[48, 72], [24, 44], [37.5, 44.5], [58.5, 44.5], [72, 44]])
+# Pixels; the detector is slow on photos of many megapixels.
+LARGEST = 1024
 
 
 class Still(NamedTuple):
     """A still face, ready for SDFA."""
 
-    picture: np.ndarray  # (H, W, 3) uint8 RGB, aligned
-    pose: np.ndarray  # (2,) float32, see ``head_pose``
+    # (H, W, 3) uint8 RGB, aligned.
+    picture: np.ndarray
+    # (2,) float32, see ``head_pose``.
+    pose: np.ndarray
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -71,9 +79,7 @@ def align_still(
     Raises FaceError when the file is no picture or shows no face.
     """
     image = read_picture(path)
-    scale = min(
-        1.0, 1024 / max(image.shape[:2])
-    )  # the detector is slow on photos of many megapixels
+    scale = min(1.0, LARGEST / max(image.shape[:2]))
     image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     box = detect(image)
     if box is None:

@@ -1,9 +1,4 @@
-"""Where the face is: detection, nine landmarks, and SDFA's five-point crop.
-
-The crop is the one of Vougioukas et al. (2019): a similarity transform takes the nose base and the
-four eye corners to fixed places of a 96x128 picture, so that the head stands still whatever the
-camera and the head did. The template is the mean face of the authors' aligner, made symmetrical.
-"""
+"""Where the face is: detection, the square around it, and nine landmarks."""
 
 from __future__ import annotations
 
@@ -14,15 +9,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from cv2.data import haarcascades
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from s2v_core.face.points import POINTS
 from s2v_core.settings import Settings
 
-PATCH = 96  # side of the square the landmark network sees
-OVERLAP = 0.1  # intersection over union above which two boxes are of one face
-MARGIN = 0.2  # the square exceeds the detector's box by this share of its side, on each side
+# A box (x, y, width, height), in pixels.
+Box = tuple[float, float, float, float]
+# Side of the square that the landmark network is given.
+PATCH = 96
+# Intersection over union above which two boxes are of one face.
+OVERLAP = 0.1
+# The square exceeds the detector's box by this share of its side, on each side.
+MARGIN = 0.2
 
 
 class LandmarkConfig(Settings):
@@ -53,7 +54,8 @@ class LandmarkNet(nn.Module):
                     nn.ReLU(),
                 )
             )
-        )  # 96 -> 48 -> 24 -> 12 -> 6
+        )
+        # 96 -> 48 -> 24 -> 12 -> 6.
         side = PATCH // 16
         self.head = nn.Sequential(
             nn.Flatten(), nn.Dropout(0.2), nn.Linear(channels[-1] * side * side, 2 * len(POINTS))
@@ -66,12 +68,12 @@ class LandmarkNet(nn.Module):
 
 @cache
 def _detector() -> cv2.CascadeClassifier:
-    path = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
+    path = Path(haarcascades) / "haarcascade_frontalface_default.xml"
     return cv2.CascadeClassifier(str(path))
 
 
-def detect_all(image: np.ndarray) -> list[tuple[int, int, int, int]]:
-    """Return the boxes (x, y, width, height) of all faces in ``image (H, W, 3)``, the largest first.
+def detect_all(image: np.ndarray) -> list[Box]:
+    """Return the boxes of all faces in ``image (H, W, 3)``, the largest first.
 
     Of overlapping boxes the one with the most support is kept: faint ones around a face and its hair,
     or its chin, are often larger.
@@ -80,16 +82,17 @@ def detect_all(image: np.ndarray) -> list[tuple[int, int, int, int]]:
     boxes, support = _detector().detectMultiScale2(
         grey, scaleFactor=1.1, minNeighbors=5, minSize=(60, 60)
     )
-    kept = cv2.dnn.NMSBoxes(boxes, support.astype(float), 0, OVERLAP) if len(boxes) else []
-    return sorted((tuple(map(int, boxes[i])) for i in kept), key=lambda b: b[2] * b[3])[::-1]
+    kept = cv2.dnn.NMSBoxes(boxes, [float(s) for s in support], 0, OVERLAP) if len(boxes) else []
+    faces: list[Box] = [(x, y, w, h) for x, y, w, h in (map(int, boxes[i]) for i in kept)]
+    return sorted(faces, key=lambda box: box[2] * box[3])[::-1]
 
 
-def detect(image: np.ndarray) -> tuple[int, int, int, int] | None:
-    """Return the largest face's box (x, y, width, height) in ``image (H, W, 3)``, None without one."""
+def detect(image: np.ndarray) -> Box | None:
+    """Return the largest face's box in ``image (H, W, 3)``, None without one."""
     return next(iter(detect_all(image)), None)
 
 
-def patch_transform(box: tuple[float, float, float, float]) -> np.ndarray:
+def patch_transform(box: Box) -> np.ndarray:
     """Return the 2x3 matrix from picture to patch pixels for a detector's ``box``."""
     x, y, width, height = box
     side = max(width, height) * (1 + 2 * MARGIN)
@@ -122,10 +125,10 @@ def normalise(patches: np.ndarray) -> Tensor:
 
 
 @torch.inference_mode()
-def locate(images: list[np.ndarray], box: tuple[float, ...], net: LandmarkNet) -> np.ndarray:
+def locate(images: list[np.ndarray], box: Box, net: LandmarkNet) -> np.ndarray:
     """Return the landmarks (N, 9, 2), in pixels, of N pictures of one face inside ``box``."""
     matrix = patch_transform(box)
     patches = normalise(np.stack([extract_patch(image, matrix) for image in images]))
     points = torch.cat([net(chunk) for chunk in patches.split(64)]).numpy()
-    pixels = (points + 1) * PATCH / 2  # patch pixels
+    pixels = (points + 1) * PATCH / 2
     return (pixels - matrix[:, 2]) / matrix[0, 0]

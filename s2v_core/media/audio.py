@@ -16,12 +16,18 @@ from torch import Tensor
 from s2v_core.errors import AudioError, OutputError
 from s2v_core.media import decode
 from s2v_core.rates import SAMPLE_RATE
+from s2v_core.temporary import own_folder
 
-MIN_SECONDS = 0.3  # a shorter sound holds no syllable to animate
-MAX_SECONDS = 12 * 3600  # far more than anybody says; a small file can decode to years of silence
-SILENCE_PEAK = 10 ** (-50 / 20)  # -50 dBFS: soft speech peaks above -40, a muted line below -60
-PIECE = 65_536  # samples at a time, about 4 s
-IN_MEMORY = 8_000_000  # bytes, two minutes: what is longer waits on the disk
+# A shorter sound holds no syllable to animate.
+MIN_SECONDS = 0.3
+# Longer than any speech; a small file can decode to years of silence.
+MAX_SECONDS = 12 * 3600
+# -50 dBFS: soft speech peaks above -40, a muted line below -60.
+SILENCE_PEAK = 10 ** (-50 / 20)
+# Samples at a time, about 4 s.
+PIECE = 65_536
+# Bytes, two minutes: longer speech is kept on disk.
+IN_MEMORY = 8_000_000
 
 
 class Speech:
@@ -32,7 +38,8 @@ class Speech:
 
     def __init__(self, file: IO[bytes], length: int, peak: float) -> None:
         self._file, self._length = file, length
-        self._scale = max(1.0, peak)  # float files may exceed 1; clipping is harsh
+        # Float files may exceed 1, and clipping would distort them.
+        self._scale = max(1.0, peak)
 
     def __len__(self) -> int:
         return self._length
@@ -40,13 +47,14 @@ class Speech:
     def split(self, size: int = PIECE) -> Iterator[Tensor]:
         """Yield the speech in order in pieces (size,), the last one shorter, as Tensor.split does."""
         for start in range(0, self._length, size):
-            self._file.seek(4 * start)  # others may read in between
+            # Another iterator may have read in between.
+            self._file.seek(4 * start)
             data = bytearray(self._file.read(4 * size))
             yield torch.frombuffer(data, dtype=torch.float32) / self._scale
 
 
 class Levels:
-    """What a waveform that comes in pieces must be measured for, to say whether it is speech."""
+    """Measures a waveform that comes in pieces, to decide whether it can be speech."""
 
     def __init__(self, name: str) -> None:
         self.name, self.length, self.total = name, 0, 0.0
@@ -79,7 +87,8 @@ class Levels:
             raise AudioError(
                 f"{self.name} is too short ({seconds:.2f} s): give {MIN_SECONDS} s or more."
             )
-        mean = self.total / self.length  # a constant offset is no sound
+        # A constant offset is no sound.
+        mean = self.total / self.length
         if max(self.high - mean, mean - self.low) < SILENCE_PEAK:
             raise AudioError(
                 f"{self.name} is silent: check the microphone or raise the recording level."
@@ -107,7 +116,7 @@ def load(path: str | Path) -> Tensor:
 
 
 def check(audio: Tensor, name: str) -> None:
-    """Refuse a waveform (T,) at 16 kHz that holds no usable speech; ``name`` is what to call it.
+    """Refuse a waveform (T,) at 16 kHz that holds no usable speech; messages call it ``name``.
 
     Raises AudioError when it is empty, not finite, shorter than 0.3 s or silent.
     """
@@ -118,8 +127,8 @@ def check(audio: Tensor, name: str) -> None:
 
 
 def is_silent(audio: Tensor) -> bool:
-    """Whether a waveform (T,) holds nothing that a microphone in use would not; an offset is no sound."""
-    return ((audio - audio.mean()).abs().max() < SILENCE_PEAK).item()
+    """Whether a waveform (T,) is too soft for speech, whatever its constant offset."""
+    return bool((audio - audio.mean()).abs().max() < SILENCE_PEAK)
 
 
 def start(pieces: Iterable[Tensor], n_samples: int) -> Tensor:
@@ -141,8 +150,8 @@ def save(path: str | Path, audio: Tensor | Iterable[Tensor]) -> None:
     path = Path(path).absolute()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".speech-") as folder:
-            part = Path(folder, "speech.wav")
+        with own_folder(path.parent, ".speech-") as folder:
+            part = folder / "speech.wav"
             with soundfile.SoundFile(part, "w", SAMPLE_RATE, 1, subtype="PCM_16") as file:
                 for piece in [audio] if isinstance(audio, Tensor) else audio:
                     file.write(piece.float().cpu().numpy())
@@ -157,7 +166,8 @@ def _decode(path: Path, file: IO[bytes]) -> Levels:
     for pieces in decode.readers(path):
         with suppress(decode.UnreadableError):
             levels = _spool(pieces, file, path.name)
-        if levels and levels.length:  # else a recorder died before it noted the length
+        # Without sound: the recorder may have been killed before it wrote the length.
+        if levels and levels.length:
             break
     if levels is None:
         raise AudioError(
@@ -169,7 +179,8 @@ def _decode(path: Path, file: IO[bytes]) -> Levels:
 def _spool(pieces: Iterable[Tensor], file: IO[bytes], name: str) -> Levels:
     levels = Levels(name)
     file.seek(0)
-    file.truncate()  # another reader may have failed in the middle
+    # Another reader may have failed in the middle.
+    file.truncate()
     for piece in pieces:
         levels.add(piece)
         file.write(piece.numpy().tobytes())

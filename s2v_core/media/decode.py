@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from threading import Timer
-from typing import BinaryIO
+from typing import IO
 
 import imageio_ffmpeg
 import numpy as np
@@ -23,10 +23,13 @@ from s2v_core.errors import AudioError
 from s2v_core.media.resample import resampled
 from s2v_core.rates import SAMPLE_RATE
 
-MIN_RATE = 4_000  # Hz; below telephone quality, or a header that lies
-BLOCK = 65_536  # numbers read at a time, so that memory follows the sound and not the header
-DECODER_SECONDS = 300  # far more than an hour of speech takes to decode
-# What soundfile reads without a word on stderr; its MP3 reader complains there of damaged files.
+# Hz; below telephone quality, or the header is wrong.
+MIN_RATE = 4_000
+# Numbers read at a time, so that memory depends on the sound and not on the header.
+BLOCK = 65_536
+# Far more than an hour of speech takes to decode.
+DECODER_SECONDS = 300
+# Formats that soundfile reads without printing to stderr; its MP3 reader prints there about damaged files.
 SOUNDFILE_HEADS = (b"RIFF", b"RF64", b"FORM", b"fLaC", b"OggS")
 # Sound and video files, but no playlist or script that could name other files or addresses.
 CONTAINERS = "wav,w64,aiff,flac,ogg,mp3,mov,matroska,aac,amr,ac3,asf,avi,flv,mpeg,mpegts,caf,au,wv"
@@ -59,18 +62,23 @@ def read_with_soundfile(path: Path) -> Iterator[Tensor]:
                 raise UnreadableError
             blocks = file.blocks(size, dtype="float32", always_2d=True)
             yield from resampled(_averaged(blocks), rate)
-    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a WAV that is named .raw
+    # TypeError: a WAV that is named .raw.
+    except (soundfile.SoundFileError, TypeError) as error:
         raise UnreadableError from error
 
 
 def read_with_ffmpeg(path: Path) -> Iterator[Tensor]:
-    """Yield the pieces of whatever ffmpeg can decode, and of a video's sound."""
-    # All channels, to be averaged here: "-ac 1" adds them up to 2.7 times too loud. AU, since its
+    """Yield the pieces of whatever ffmpeg can decode, and of a video's sound.
+
+    In a process of its own: it can be killed if it hangs, and a file that crashes it stops nothing else.
+    """
+    # All channels, to be averaged here: "-ac 1" makes their sum up to 2.7 times too loud. AU, since its
     # header, unlike WAV's, is read in one line.
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error"]
     command += ["-format_whitelist", CONTAINERS, "-i", f"file:{path}", "-vn"]
     command += ["-f", "au", "-c:a", "pcm_f32be", "-ar", str(SAMPLE_RATE), "-"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
     limit = Timer(DECODER_SECONDS, process.kill)
     limit.start()
     try:
@@ -85,7 +93,7 @@ def read_with_ffmpeg(path: Path) -> Iterator[Tensor]:
 
 
 def _is_for_soundfile(path: Path) -> bool:
-    """Whether soundfile knows the format, which the first four bytes tell."""
+    """Whether soundfile knows the format, by the first four bytes; AudioError when there is no such file."""
     if path.is_dir():
         raise AudioError(f"{path} is a folder: name one audio file.")
     if not path.is_file():
@@ -113,7 +121,7 @@ def _averaged(blocks: Iterable[np.ndarray]) -> Iterator[Tensor]:
         yield torch.from_numpy(block).mean(dim=1)
 
 
-def _au_blocks(stream: BinaryIO) -> Iterator[np.ndarray]:
+def _au_blocks(stream: IO[bytes]) -> Iterator[np.ndarray]:
     """Yield blocks (n, channels) float32 of the AU file of 32-bit floats in ``stream``."""
     head = stream.read(24)
     if len(head) < 24:

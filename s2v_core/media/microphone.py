@@ -1,4 +1,4 @@
-"""This computer's microphone: a recording, or pieces of speech as they come."""
+"""This computer's microphone: a recording, or a stream of pieces."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def record(seconds: float) -> Tensor:
     return torch.cat(pieces).clamp(-1, 1)
 
 
-def listen(fps: int) -> Iterator[Tensor]:
-    """Yield what this computer's microphone hears, (n,) at 16 kHz, about ``fps`` pieces a second.
+def stream(fps: int) -> Iterator[Tensor]:
+    """Yield the sound of this computer's microphone, (n,) at 16 kHz, about ``fps`` pieces a second.
 
-    Whoever takes them too late gets all that has been heard since in one piece. Raises
-    MicrophoneError when PortAudio or an input device is missing.
+    A caller that is late gets everything since the last piece in one. Raises MicrophoneError when
+    PortAudio or an input device is missing.
     """
-    heard: SimpleQueue[np.ndarray] = SimpleQueue()
+    recorded: SimpleQueue[np.ndarray] = SimpleQueue()
     with (
         _microphone() as (sounddevice, rate),
         sounddevice.InputStream(
@@ -43,27 +43,28 @@ def listen(fps: int) -> Iterator[Tensor]:
             dtype="float32",
             blocksize=rate // fps,
             latency="low",
-            callback=lambda samples, *_: heard.put(samples[:, 0].copy()),
+            callback=lambda samples, *_: recorded.put(samples[:, 0].copy()),
         ),
     ):
-        for piece in resampled(_waiting(heard), rate, size=1):
+        for piece in resampled(_waiting(recorded), rate, size=1):
             yield piece.clamp(-1, 1)
 
 
-def _waiting(heard: SimpleQueue[np.ndarray]) -> Iterator[Tensor]:
+def _waiting(recorded: SimpleQueue[np.ndarray]) -> Iterator[Tensor]:
     """Yield all that waits in the queue, in one piece, again and again."""
     while True:
-        blocks = [heard.get()]
-        while not heard.empty():
-            blocks.append(heard.get())
+        blocks = [recorded.get()]
+        while not recorded.empty():
+            blocks.append(recorded.get())
         yield torch.from_numpy(np.concatenate(blocks))
 
 
 @contextmanager
 def _microphone() -> Iterator[tuple[ModuleType, int]]:
-    """Give the module sounddevice and the microphone's own rate in Hz, and put its errors in words."""
+    """Yield the module sounddevice and the microphone's own rate in Hz; its errors become MicrophoneError."""
     try:
-        import sounddevice  # loads PortAudio, which servers lack and only recording needs
+        # It loads PortAudio, which servers lack and only recording needs.
+        import sounddevice
     except (ImportError, OSError) as error:
         raise MicrophoneError(
             "recording needs PortAudio: install it (Debian, Ubuntu: apt install libportaudio2)."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -12,23 +12,32 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from s2v_core.media import video
+from s2v_core.media.provenance import Claim
 
-SCALE = 2  # frames are small
-HEAD, GAP = 36, 8  # pixels: room for a name above, and between
+# Frames are small.
+SCALE = 2
+# Pixels: room for a name above, and between.
+HEAD, GAP = 36, 8
 PAPER, INK = (250, 250, 249), (28, 25, 23)
 
 
 def write(
-    path: Path, panels: dict[str, Iterable[np.ndarray]], n_frames: int, fps: int, audio: Tensor
+    path: Path,
+    panels: Mapping[str, Iterable[np.ndarray]],
+    n_frames: int,
+    fps: int,
+    audio: Tensor,
+    claim: Claim = video.SYNTHETIC_VIDEO,
 ) -> None:
     """Write one mp4 of all ``panels`` side by side, their names above, and ``audio (T,)`` once.
 
-    Each panel's frames are (H, W, 3) uint8 RGB of one size; one that ends early holds its last.
+    Each panel's frames are (H, W, 3) uint8 RGB of one size; one that ends early repeats its last.
     """
     names = tuple(panels)
-    rows = zip(*map(_held, panels.values()), strict=True)  # without an end: write takes n_frames
+    # They have no end: write takes n_frames.
+    rows = zip(*map(_repeated, panels.values()), strict=True)
     pictures = (np.vstack([heading(names, frames[0].shape[1]), row(frames)]) for frames in rows)
-    video.write(path, pictures, n_frames, fps, audio, title=", ".join(names))
+    video.write(path, pictures, n_frames, fps, audio, title=", ".join(names), claim=claim)
 
 
 def row(frames: Sequence[np.ndarray]) -> np.ndarray:
@@ -54,7 +63,8 @@ def heading(names: tuple[str, ...], width: int) -> np.ndarray:
     return np.asarray(strip)
 
 
-def _held(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def _repeated(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield ``frames``, then the last of them for ever."""
     for frame in frames:
         yield frame
     while True:

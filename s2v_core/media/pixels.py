@@ -22,11 +22,13 @@ def to_uint8(frames: Tensor) -> np.ndarray:
 
 def draw_label(frame: np.ndarray, text: str = "SYNTHETIC") -> np.ndarray:
     """Return a copy of a frame, uint8 (H, W, 3), with a small mark in its lower left corner."""
-    font, scale = cv2.FONT_HERSHEY_DUPLEX, frame.shape[1] / 320  # half the width of the frame
+    # Half the width of the frame.
+    font, scale = cv2.FONT_HERSHEY_DUPLEX, frame.shape[1] / 320
     (width, height), _ = cv2.getTextSize(text, font, scale, 1)
     margin = max(2, height // 3)
     frame = frame.copy()
-    frame[-height - 2 * margin :, : width + 2 * margin] //= 4  # white must stand out on anything
+    # White must stand out on anything.
+    frame[-height - 2 * margin :, : width + 2 * margin] //= 4
     origin = (margin, frame.shape[0] - margin)
     return cv2.putText(frame, text, origin, font, scale, (255, 255, 255), 1, cv2.LINE_AA)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,16 @@ from torch import Tensor
 from s2v_core.errors import OutputError, UserError
 from s2v_core.media.audio import PIECE, Speech
 from s2v_core.media.audio import save as save_audio
+from s2v_core.media.provenance import Claim, sign
 from s2v_core.rates import sample_count
+from s2v_core.temporary import own_folder
 
 COMMENT = "Synthetic video: generated from speech by Speech2Video, not a recording of a person."
-QUALITY = "18"  # x264's crf: frames of 96x128 show every artefact once they are enlarged
-
-Progress = Callable[[int, int], None]  # frames done, frames in all
+SYNTHETIC_VIDEO = Claim()
+# x264's crf: frames of 96x128 show every artefact once they are enlarged.
+QUALITY = "18"
+# Called with the frames done and the frames in all.
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -44,25 +47,28 @@ def write(
     *,
     title: str = "",
     comment: str = COMMENT,
+    claim: Claim | None = SYNTHETIC_VIDEO,
     progress: Progress | None = None,
 ) -> None:
     """Write the first ``n_frames`` frames and the speech as H.264 + AAC mp4, whole or not at all.
 
     ``frames`` are uint8 (H, W, 3), RGB, of even H and W, taken one at a time; ``audio`` (T,) is
     at 16 kHz in [-1, 1] and is cut, or filled with silence, to the frames' length. ``title`` and
-    ``comment`` are the file's metadata.
+    ``comment`` are the file's metadata, and ``claim`` is signed into it.
     Raises OutputError when the file cannot be written, ValueError for wrong or too few frames.
     """
     path = Path(path).absolute()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # moviepy's files live in a folder of their own beside the target, and go with it.
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".video-") as folder:
-            sound, part = Path(folder, "sound.wav"), Path(folder, "video.mp4")
+        with own_folder(path.parent, ".video-") as folder:
+            sound, part = folder / "sound.wav", folder / "video.mp4"
             save_audio(sound, _fit(audio.split(PIECE), sample_count(n_frames, fps)))
             tags = ["-metadata", f"title={title}", "-metadata", f"comment={comment}"]
             _encode(part, _on_demand(frames, n_frames, fps, progress), n_frames, fps, sound, tags)
             _check_whole(part, n_frames)
+            if claim is not None:
+                sign(part, claim, title)
             part.replace(path)
     except (OSError, OutputError) as error:
         raise OutputError(
@@ -109,12 +115,12 @@ def _fit(pieces: Iterable[Tensor], n_samples: int) -> Iterator[Tensor]:
 def _on_demand(
     frames: Iterable[np.ndarray], n_frames: int, fps: int, progress: Progress | None
 ) -> Callable[[float], np.ndarray]:
-    """Turn frames in order into the function of time, in seconds, that moviepy asks.
+    """Return ``frames`` as the function of time, in seconds, that moviepy calls.
 
-    Its times never go back, though the first comes several times: holding one frame is enough.
+    Its times never go back, though the first comes several times: keeping one frame is enough.
     """
-    source = iter(frames)
-    done, frame = 0, None
+    source, done = iter(frames), 0
+    frame: np.ndarray | None = None
 
     def frame_at(seconds: float) -> np.ndarray:
         nonlocal done, frame
@@ -123,6 +129,7 @@ def _on_demand(
             done += 1
             if progress is not None:
                 progress(done, n_frames)
+        assert frame is not None
         return frame
 
     return frame_at
@@ -156,7 +163,8 @@ def _encode(
         fps=fps,
         codec="libx264",
         preset="veryfast",
-        audio=str(sound),  # a file, since moviepy slows an array of one channel to half speed
+        # A file, since moviepy slows an array of one channel to half speed.
+        audio=str(sound),
         audio_codec="aac",
         ffmpeg_params=["-crf", QUALITY, "-movflags", "+faststart", *tags],
         logger=None,
@@ -164,7 +172,7 @@ def _encode(
 
 
 def _check_whole(path: Path, n_frames: int) -> None:
-    """Raise OSError unless the encoder finished: moviepy does not look at its exit status."""
+    """Raise OSError unless the encoder finished: moviepy does not check its exit status."""
     if cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT) != n_frames:
         raise OSError(f"{path} is not whole")
 

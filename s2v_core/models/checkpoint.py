@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from s2v_core.errors import CheckpointError
 from s2v_core.settings import Settings, faults
+from s2v_core.temporary import whole
 
 N = TypeVar("N", bound=nn.Module)
 C = TypeVar("C", bound=Settings)
@@ -69,16 +70,14 @@ def save_network(folder: str | Path, model: nn.Module, config: Settings) -> None
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {key: _compact(key, value) for key, value in model.state_dict().items()}
-    (folder / "config.json").write_text(json.dumps(config.model_dump(), indent=2) + "\n")
-    part = folder / "model.part"
+    with whole(folder / "config.json") as part:
+        part.write_text(json.dumps(config.model_dump(), indent=2) + "\n")
     try:
-        save_file(tensors, part)
-        part.replace(folder / "model.safetensors")
+        with whole(folder / "model.safetensors") as part:
+            save_file(tensors, part)
     # A full disk is one of these.
     except SafetensorError as error:
         raise OSError(_one_line(error)) from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _compact(key: str, value: Tensor) -> Tensor:

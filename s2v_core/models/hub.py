@@ -73,18 +73,20 @@ def fetch(repo: str, revision: str, api: HfApi | None = None) -> Path:
     Only the files that a model set is made of are fetched. Raises CheckpointError when there is no
     such repository or revision, or no way to it.
     """
-    from huggingface_hub import HfApi  # imports slowly, and only this needs it
+    # It imports slowly, and only this needs it.
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    api = api or HfApi()
     try:
-        chosen = {"revision": revision, "allow_patterns": list(PATTERNS)}
-        return Path((api or HfApi()).snapshot_download(repo, **chosen))
+        return Path(api.snapshot_download(repo, revision=revision, allow_patterns=list(PATTERNS)))
     except (HfHubHTTPError, HFValidationError) as error:
         raise CheckpointError(
             f"{repo} at {revision} is no model on the Hub that can be read: check the name, the "
             "revision and, for a private one, hf auth login."
         ) from error
-    except (LocalEntryNotFoundError, OSError) as error:
+    # httpx raises the last two for a proxy of a kind that it does not know, such as SOCKS.
+    except (LocalEntryNotFoundError, OSError, ImportError, ValueError) as error:
         raise CheckpointError(
             f"{repo} at {revision} is neither on this machine nor can the Hub be reached: connect, or "
             "name a folder."
@@ -139,7 +141,7 @@ def publish(model: Path, repo: str, private: bool = False, api: HfApi | None = N
 
 
 def refused(repo: str, error: Exception) -> UserError:
-    """Return the Hub's refusal in words."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    """Return the Hub's refusal as an error for the user."""
+    status = getattr(getattr(error, "response", None), "status_code", 0)
     why = REFUSALS.get(status, " ".join(str(error).split())[:200])
     return UserError(f"The Hub does not take {repo}: {why}.")

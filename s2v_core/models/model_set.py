@@ -25,6 +25,7 @@ from s2v_core.networks.speech2face import Speech2Face, Speech2FaceConfig
 from s2v_core.networks.students import Students, StudentsConfig
 from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
 from s2v_core.settings import Settings
+from s2v_core.temporary import whole
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -83,12 +84,12 @@ class ModelSet:
         Raises CheckpointError when the folder or a network is missing, damaged or of another set.
         """
         self._check_folder()
-        networks = {
+        networks: dict[str, Any] = {
             name: checkpoint.load_network(self.folder / name, *types)
             for name, types in NETWORKS.items()
             if name not in OPTIONAL or self.has(name)
         }
-        self._check_motion(networks.get("motion"), networks["composer"].config.motion)
+        self._check_motion(networks)
         networks["students"].speaker = networks.get("speaker")
         return networks
 
@@ -121,18 +122,21 @@ class ModelSet:
                 f"on the Hugging Face Hub; the default is {default_model()}."
             )
 
-    def _check_motion(self, motion: MotionStudent | None, drawn: int) -> None:
-        """Raise CheckpointError unless ``motion`` predicts the ``drawn`` numbers, or all but the lids."""
-        folder = self.folder / "motion"
-        if drawn and motion is None:
+    def _check_motion(self, networks: dict[str, Any]) -> None:
+        """Raise CheckpointError unless S_mot predicts the numbers that the composer renders, or all but the lids."""
+        folder, rendered = self.folder / "motion", networks["composer"].config.motion
+        if not rendered:
+            return
+        if "motion" not in networks:
             raise CheckpointError(
                 f"{folder} is missing, and the composer renders what it predicts; fetch the whole "
                 "repository."
             )
-        if drawn and motion.config.motion not in (drawn, drawn - 1):
+        predicted = networks["motion"].config.motion
+        if predicted not in (rendered, rendered - 1):
             raise CheckpointError(
-                f"{folder} predicts {motion.config.motion} numbers of motion, and the composer renders "
-                f"{drawn}: they are of different model sets; fetch the whole repository."
+                f"{folder} predicts {predicted} numbers of motion, and the composer renders {rendered}: "
+                "they are of different model sets; fetch the whole repository."
             )
 
 
@@ -141,9 +145,16 @@ def default_model() -> Path:
     return PACKED if PACKED.is_dir() and not CHECKOUT.is_dir() else CHECKOUT
 
 
+def shipped_models() -> list[Path]:
+    """Return the folders of the default model set and of those beside it; the default alone if there are none."""
+    beside = sorted(network.parent for network in default_model().parent.glob("*/composer"))
+    return beside or [default_model()]
+
+
 def write_stored_clips(students: Path, clips: Iterable[StoredClip]) -> None:
     """Write what ``ModelSet.stored_clips`` reads into the ``students`` folder, in the order given."""
-    with (students / STORED_CLIPS).open("w", encoding="utf-8", newline="") as file:
+    path = students / STORED_CLIPS
+    with whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(field.name for field in fields(StoredClip))
         rows.writerows(astuple(clip) for clip in clips)

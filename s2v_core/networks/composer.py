@@ -45,15 +45,15 @@ class ComposerConfig(Settings):
 
     @property
     def window(self) -> int:
-        """CPC steps that a frame hears."""
+        """CPC steps that a frame is rendered from."""
         return self.hop + 2 * self.look
 
 
 class IdentityBranch(nn.Module):
     """Grows nu into identity maps, each from the one before, twice as high and wide.
 
-    What a voice cannot tell, how the head is turned, may be given beside nu: a decoder that has to
-    guess it draws the blur of all the ways a head can be turned.
+    How the head is turned, which cannot be predicted from a voice, may be given beside nu: a decoder
+    that has to guess it renders the blur of all the ways a head can be turned.
 
     A 1x1 convolution aligns every map with the same scale of the identity teacher, for D_id.
     """
@@ -86,7 +86,7 @@ class IdentityBranch(nn.Module):
         return maps
 
     def aligned(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Return the maps in the teacher's channels, what D_id judges (equation 4)."""
+        """Return the maps in the teacher's channels, D_id's input (equation 4)."""
         return [align(m) for align, m in zip(self.align, maps, strict=True)]
 
 
@@ -97,36 +97,39 @@ class Composer(nn.Module):
         super().__init__()
         self.config = config
         self.identity = IdentityBranch(config)
-        self.listen = _moving(config) if config.motion else _listening(config)
+        # The attribute's name is that of its tensors in every checkpoint.
+        self.listen = _motion_code(config) if config.motion else _speech_code(config)
         self.decoder = FrameDecoder(
             config.speech + config.mu, config.channels, config.identity, config.height, config.width
         )
 
-    def frames(self, heard: Tensor, mu: Tensor, maps: Sequence[Tensor]) -> Tensor:
+    def frames(self, speech: Tensor, mu: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """Return frames (B, F, 3, H, W) in [-1, 1].
 
-        ``heard`` is the windows (B, F, W, D) of cpc.context_windows, or face_motion (B, F, motion) if the
-        composer draws that, ``mu (B, D_mu)`` the emotion and ``maps`` the clip's identity.
+        ``speech`` is the windows (B, F, W, D) of cpc.context_windows, or face_motion (B, F, motion) if the
+        composer renders that; ``mu (B, D_mu)`` is the emotion, ``maps`` are the clip's identity maps.
         """
-        return self.render(heard, mu, self.decoder.join(maps))
+        return self.render(speech, mu, self.decoder.join(maps))
 
-    def render(self, heard: Tensor, mu: Tensor, joined: Sequence[Tensor]) -> Tensor:
+    def render(self, speech: Tensor, mu: Tensor, joined: Sequence[Tensor]) -> Tensor:
         """Return what ``frames`` does, given the decoder's ``join`` of the maps: once for a clip."""
-        emotion = mu.unsqueeze(1).expand(-1, heard.shape[1], -1)
-        code = torch.cat([self.listen(heard), emotion], dim=-1)  # c_t (+) mu
+        emotion = mu.unsqueeze(1).expand(-1, speech.shape[1], -1)
+        # c_t (+) mu of Fig. 2b.
+        code = torch.cat([self.listen(speech), emotion], dim=-1)
         return self.decoder.render(code, joined)
 
     def forward(
-        self, heard: Tensor, mu: Tensor, nu: Tensor, pose: Tensor
+        self, speech: Tensor, mu: Tensor, nu: Tensor, pose: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """Return frames (B, F, 3, H, W) and the clip's identity maps."""
+        """Return frames (B, F, 3, H, W), see ``frames``, and the clip's identity maps."""
         maps = self.identity(nu, pose)
-        return self.frames(heard, mu, maps), maps
+        return self.frames(speech, mu, maps), maps
 
 
-def _listening(config: ComposerConfig) -> nn.Sequential:
+def _speech_code(config: ComposerConfig) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(config.context, config.step),  # each CPC step alone, then all of the window
+        # Each CPC step alone, then all of the window.
+        nn.Linear(config.context, config.step),
         nn.ReLU(),
         nn.Flatten(2),
         nn.Linear(config.window * config.step, config.speech),
@@ -134,7 +137,7 @@ def _listening(config: ComposerConfig) -> nn.Sequential:
     )
 
 
-def _moving(config: ComposerConfig) -> nn.Sequential:
+def _motion_code(config: ComposerConfig) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(config.motion, config.speech),
         nn.ReLU(),

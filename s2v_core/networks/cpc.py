@@ -39,7 +39,7 @@ class CPCConfig(Settings):
 
 
 class ChannelNorm(nn.Module):
-    """Normalises every time step over its channels, so that no step hears another.
+    """Normalises every time step over its channels, so that no step depends on another.
 
     The form of the published CPC_audio encoder: unbiased variance, one weight and bias a channel.
     """
@@ -78,7 +78,7 @@ class CPC(nn.Module):
         )
         if not config.first_bias:
             self.encoder[0].register_parameter("bias", None)
-        recurrence = {"GRU": nn.GRU, "LSTM": nn.LSTM}[config.recurrence]
+        recurrence: type[nn.GRU | nn.LSTM] = nn.GRU if config.recurrence == "GRU" else nn.LSTM
         self.autoregressor = recurrence(
             config.channels[-1], config.context, config.levels, batch_first=True
         )
@@ -98,11 +98,11 @@ class CPC(nn.Module):
         return self.encoder(audio[:, None, : n_steps * HOP]).transpose(1, 2)
 
     def features(self, audio: Tensor) -> Tensor:
-        """Return what the other networks hear (B, L, D) of ``audio (B, T)``: c_t, or c_t and z_t."""
+        """Return the steps (B, L, D) of ``audio (B, T)`` for the other networks: c_t, or c_t and z_t."""
         return self.offered(*self(audio))
 
     def offered(self, latents: Tensor, context: Tensor) -> Tensor:
-        """Return what of z (B, L, H) and c (B, L, D) the other networks hear."""
+        """Return what the other networks are given of z (B, L, H) and c (B, L, D)."""
         return torch.cat([context, latents], dim=-1) if self.config.latents else context
 
 
@@ -110,8 +110,7 @@ def summarise(context: Tensor, form: str) -> Tensor:
     """Return omega, the speech's summary vector, from ``context (B, L, D)``.
 
     ``form`` "last" is the paper's c_T (Fig. 2a), (B, D); "stats" is the mean and the standard
-    deviation over time, (B, 2 D), which forgets neither the start of a long speech nor hears only
-    the silence at its end.
+    deviation over time, (B, 2 D), in which the start of a long speech counts as much as its end.
     """
     return summarise_pieces([context], form)
 
@@ -128,25 +127,28 @@ def summarise_pieces(pieces: Iterable[Tensor], form: str) -> Tensor:
         return last
     if form != "stats":
         raise ValueError(f"omega is 'last' or 'stats', not {form!r}")
-    n, mean, squares = 0, 0.0, 0.0
+    n = 0
+    mean, squares = torch.zeros(()), torch.zeros(())
     for piece in pieces:
         m, length = piece.mean(1), piece.shape[1]
         apart = m - mean
-        squares += ((piece - m.unsqueeze(1)) ** 2).sum(1) + apart**2 * (n * length / (n + length))
-        mean += apart * (length / (n + length))
+        within = ((piece - m.unsqueeze(1)) ** 2).sum(1)
+        squares = squares + (within + apart**2 * (n * length / (n + length)))
+        mean = mean + apart * (length / (n + length))
         n += length
     return torch.cat([mean, (squares / (n - 1)).sqrt()], dim=1)
 
 
 def context_windows(context: Tensor, n_frames: int, look: int, fps: int) -> Tensor:
-    """Return what the decoder hears at every frame: (B, n_frames, W, D) of ``context (B, L, D)``.
+    """Return the decoder's input at every frame: (B, n_frames, W, D) of ``context (B, L, D)``.
 
     A frame's window is its own steps and ``look`` more on each side, W = 100 / fps + 2 look; the
     ends are padded with the first and the last step. ``look`` 0 is the paper's c at frame t.
     """
     if STEPS_PER_SECOND % fps:
         raise ValueError(f"{fps} frames/s do not divide the {STEPS_PER_SECOND} CPC steps a second")
-    steps = STEPS_PER_SECOND // fps  # 4 at 25 fps
+    # 4 at 25 fps.
+    steps = STEPS_PER_SECOND // fps
     missing = max(0, n_frames * steps - context.shape[1])
     before = context[:, :1].expand(-1, look, -1)
     after = context[:, -1:].expand(-1, look + missing, -1)

@@ -1,8 +1,8 @@
-"""The third student, S_mot: what of the face moves with speech, heard frame by frame.
+"""The third student, S_mot: predicts from speech how the face moves, frame by frame.
 
-Not the paper's, whose decoder listens itself (section 3.3): there, what cannot be heard and what could not
-be learnt are drawn as blur alike. Here the composer learns from the motion that landmarks show, and is sharp;
-how well the voice tells it is learnt apart, and measured.
+Not the paper's, whose decoder takes the speech itself (section 3.3) and renders all that speech does not
+determine as blur. Here the composer is trained on the motion of the landmarks, and renders sharply; the
+motion is predicted by a network of its own, whose error is measured apart.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from s2v_core.networks.cpc import CPC
 from s2v_core.rates import HOP, SAMPLE_RATE, STEPS_PER_SECOND
 from s2v_core.settings import Dropout, Settings, Sizes
 
-FFT, WINDOW = 512, 400  # samples; a step's 25 ms lie around the middle of its 10
-LOWEST, HIGHEST = 60.0, 7600.0  # Hz
-FAINTEST = 1e-5  # power, about that of the noise of a quiet room
+# Samples; a step's 25 ms lie around the middle of its 10.
+FFT, WINDOW = 512, 400
+# Hz.
+LOWEST, HIGHEST = 60.0, 7600.0
+# Power, about that of the noise of a quiet room.
+FAINTEST = 1e-5
 
 
 class MotionConfig(Settings):
@@ -42,9 +45,9 @@ class MotionConfig(Settings):
     dropout: Dropout = 0.2
     # Networks trained apart, whose mean is predicted.
     members: PositiveInt = 1
-    # Probability of closed lips from which on they are predicted closed ...
+    # Probability from which on lips are rendered closed.
     shut: Annotated[float, Field(gt=0, le=1)] = 0.5
-    # ... and the factor by which all others are apart.
+    # Factor by which all other lips are opened wider.
     stretch: PositiveFloat = 1.0
 
     @model_validator(mode="after")
@@ -57,7 +60,7 @@ class MotionConfig(Settings):
 
     @property
     def features(self) -> int:
-        """Numbers of a step that it hears."""
+        """Size of an input step."""
         return self.mels + self.latents
 
     @property
@@ -67,7 +70,7 @@ class MotionConfig(Settings):
 
     @property
     def window(self) -> int:
-        """CPC steps that a frame hears."""
+        """Input steps that a frame depends on."""
         return self.hop * (self.before + 1 + self.after)
 
 
@@ -85,18 +88,23 @@ class Member(nn.Module):
         self.neighbours = nn.ModuleList(
             _convolution(width, width, 3, dropout, dilation=d) for d in config.dilations
         )
-        self.head = nn.Conv1d(width, config.motion + 1, 1)  # and whether the lips are shut
+        # The motion, and the logit of closed lips.
+        self.head = nn.Conv1d(width, config.motion + 1, 1)
 
-    def forward(self, heard: Tensor) -> Tensor:
-        """Return (B, n, motion + 1) of the steps ``heard``, see Motion.forward."""
-        x = self.frame(self.step(heard).transpose(1, 2))
+    def forward(self, steps: Tensor) -> Tensor:
+        """Return (B, n, motion + 1) of the input ``steps``, see MotionStudent.forward."""
+        x = self.frame(self.step(steps).transpose(1, 2))
         for dilation, convolve in zip(self.config.dilations, self.neighbours, strict=True):
             x = x[..., dilation:-dilation] + convolve(x)
         return self.head(x).transpose(1, 2)
 
 
 class MotionStudent(nn.Module):
-    """An ensemble: each member learns by itself, and their mean knows more than any (Lakshminarayanan et al. 2017)."""
+    """An ensemble of separately trained members, whose mean is more accurate (Lakshminarayanan et al. 2017)."""
+
+    scale: Tensor
+    bank: Tensor
+    bell: Tensor
 
     def __init__(self, config: MotionConfig) -> None:
         super().__init__()
@@ -117,54 +125,55 @@ class MotionStudent(nn.Module):
         return ((power + FAINTEST).log() + 4) / 4
 
     def features(self, cpc: CPC, audio: Tensor) -> Tensor:
-        """Return the steps (B, T // 160, heard) of ``audio (B, T)``: its spectrum and CPC's latents.
+        """Return the steps (B, T // 160, features) of ``audio (B, T)``: its spectrum and CPC's latents.
 
-        Not its context: that remembers whole sentences, and a network that hears it learns the corpus's.
+        Not CPC's context: it covers whole sentences, and a network that is given it overfits to the corpus's.
         """
         return torch.cat([self.spectrum(audio), cpc.encode(audio)], dim=-1)
 
-    def padded(self, heard: Tensor, n_frames: int) -> Tensor:
-        """Return ``heard (B, L, heard)`` so that ``forward`` makes ``n_frames`` frames of it.
+    def padded(self, steps: Tensor, n_frames: int) -> Tensor:
+        """Return ``steps (B, L, features)`` padded so that ``forward`` predicts ``n_frames`` frames.
 
-        The first and the last step stand for what was before and comes after, as for the decoder's windows.
+        The first and the last step are repeated, as for the decoder's windows.
         """
         config = self.config
         length = (n_frames + config.after) * config.hop
-        heard = heard[:, :length]
-        missing = length - heard.shape[1]
-        before = heard[:, :1].expand(-1, config.before * config.hop, -1)
-        return torch.cat([before, heard, heard[:, -1:].expand(-1, missing, -1)], dim=1)
+        steps = steps[:, :length]
+        missing = length - steps.shape[1]
+        before = steps[:, :1].expand(-1, config.before * config.hop, -1)
+        return torch.cat([before, steps, steps[:, -1:].expand(-1, missing, -1)], dim=1)
 
-    def forward(self, heard: Tensor) -> tuple[Tensor, Tensor]:
-        """Return every member's likeliest motion (members, B, n, motion) of n frames in a row, and its logits
-        (members, B, n) of shut lips.
+    def forward(self, steps: Tensor) -> tuple[Tensor, Tensor]:
+        """Return each member's motion (members, B, n, motion) and logits of closed lips (members, B, n).
 
-        ``heard (B, hop * (before + n + after), heard)`` are the steps from ``before`` frames before the
-        first of them to ``after`` frames after the last, 100 a second. The motion is the first numbers of
+        ``steps (B, hop * (before + n + after), features)`` reach from ``before`` frames before the first
+        of n frames in a row to ``after`` frames after the last. The motion is the first numbers of
         face_motion.
         """
-        told = torch.stack([member(heard) for member in self.members])
-        return told[..., :-1] * self.scale, told[..., -1]
+        outputs = torch.stack([member(steps) for member in self.members])
+        return outputs[..., :-1] * self.scale, outputs[..., -1]
 
-    def predict(self, heard: Tensor) -> Tensor:
-        """Return the motion (B, n, motion) that is to be drawn of what ``forward`` hears."""
-        motion, shut = self(heard)
-        return self.articulated(motion.mean(0), shut.mean(0))
+    def predict(self, steps: Tensor) -> Tensor:
+        """Return the motion (B, n, motion) to render, from the ``steps`` that ``forward`` takes."""
+        motion, closed = self(steps)
+        return self.articulated(motion.mean(0), closed.mean(0))
 
-    def articulated(self, motion: Tensor, shut: Tensor) -> Tensor:
-        """Return ``motion (..., motion)`` with lips that close where they may be ``shut (...)``, logits.
+    def articulated(self, motion: Tensor, closed: Tensor) -> Tensor:
+        """Return ``motion (..., motion)`` with lips closed where ``closed (...)``, logits, is high.
 
-        The likeliest opening dwells in the middle, for lips that are shut or wide open, who knows. A viewer
-        misses a p, b or m that does not close more than he minds one too many, and lips that hardly move.
+        Where speech leaves open whether the lips are closed, the predicted opening is their mean, half
+        open. Viewers notice a p, b or m whose lips stay open more than lips that close once too often.
         """
-        doubt = (shut.sigmoid() / self.config.shut).square()
+        doubt = (closed.sigmoid() / self.config.shut).square()
         opening = self.config.stretch * motion[..., 0].clamp_min(0) * (1 - doubt).clamp_min(0)
         return torch.cat([opening[..., None], motion[..., 1:]], dim=-1)
 
 
-def _convolution(c_in: int, c_out: int, kernel: int, dropout: float, **form: int) -> nn.Sequential:
+def _convolution(
+    c_in: int, c_out: int, kernel: int, dropout: float, stride: int = 1, dilation: int = 1
+) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv1d(c_in, c_out, kernel, bias=False, **form),
+        nn.Conv1d(c_in, c_out, kernel, stride, dilation=dilation, bias=False),
         nn.BatchNorm1d(c_out),
         nn.ReLU(),
         nn.Dropout(dropout),

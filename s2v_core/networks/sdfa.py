@@ -1,7 +1,7 @@
-"""SDFA, the baseline that is given a still face (Vougioukas et al. 2019), and its voice-only variant.
+"""SDFA, the baseline that animates a still face (Vougioukas et al. 2019), and its voice-only variant.
 
-With skips it is the published generator. Without skips (S2F+SDFA) Speech2Face's face feature takes
-the place of the still's code, and no map of a picture reaches the decoder.
+With a still it is the published generator, with skips from the still's encoder to the decoder. Without
+(S2F+SDFA) Speech2Face's face feature takes the place of the still's code, and there are no skips.
 """
 
 from __future__ import annotations
@@ -18,14 +18,10 @@ from s2v_core.networks.decoder import FrameDecoder
 from s2v_core.rates import SAMPLE_RATE
 from s2v_core.settings import Settings, Sizes
 
-CONVOLUTIONS = (
-    (80, 16, 32),
-    (4, 2, 1),
-    (4, 2, 1),
-    (4, 2, 1),
-    (10, 5, 3),
-)  # kernel, stride, padding
-WINDOW = SAMPLE_RATE // 5  # 0.2 s of speech for every frame
+# Kernel, stride and padding of each: 3200 samples -> 200 -> 100 -> 50 -> 25 -> 5.
+CONVOLUTIONS = ((80, 16, 32), (4, 2, 1), (4, 2, 1), (4, 2, 1), (10, 5, 3))
+# Samples of speech around every frame: 0.2 s.
+WINDOW = SAMPLE_RATE // 5
 
 
 class SDFAConfig(Settings):
@@ -90,7 +86,7 @@ class SpeechEncoder(nn.Module):
                 for c_in, c_out, shape in zip(channels, channels[1:], CONVOLUTIONS, strict=False)
                 for layer in (nn.Conv1d(c_in, c_out, *shape), nn.BatchNorm1d(c_out), nn.ReLU())
             )
-        )  # 3200 samples -> 200 -> 100 -> 50 -> 25 -> 5
+        )
         self.feature = nn.Conv1d(channels[-1], config.speech, 5)
         self.gru = nn.GRU(config.speech, config.speech, num_layers=2, batch_first=True)
 
@@ -116,9 +112,10 @@ class SDFA(nn.Module):
 
     def identify(self, identity: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the identity code (B, code) and side maps of a still (B, 3, H, W) or face (B, face)."""
-        if self.face is not None:
-            return torch.tanh(self.face(identity)), []
-        return self.still(identity)
+        if self.still is not None:
+            return self.still(identity)
+        assert self.face is not None
+        return torch.tanh(self.face(identity)), []
 
     def noisy(
         self,
@@ -130,8 +127,8 @@ class SDFA(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return smooth noise (clips, frames, noise), Gaussian of ``std`` through a GRU, and its state."""
         device = next(self.parameters()).device
-        draw = torch.randn(clips, frames, self.config.noise, generator=generator).to(device)
-        noise, state = self.noise(std * draw, state)
+        white = torch.randn(clips, frames, self.config.noise, generator=generator).to(device)
+        noise, state = self.noise(std * white, state)
         return torch.tanh(noise), state
 
     def frames(
@@ -154,7 +151,8 @@ class SDFA(nn.Module):
 def speech_windows(audio: Tensor, n_frames: int, fps: int) -> Tensor:
     """Return the 0.2 s around every frame: (B, n_frames, 3200) of ``audio (B, T)``, zeros outside."""
     hop = SAMPLE_RATE // fps
-    margin = (WINDOW - hop) // 2  # window k is centred on frame k
+    # Window k is centred on frame k.
+    margin = (WINDOW - hop) // 2
     missing = max(0, n_frames * hop - audio.shape[1])
     padded = F.pad(audio, (margin, WINDOW - hop - margin + missing))
     return padded.unfold(1, WINDOW, hop)[:, :n_frames]

@@ -1,7 +1,7 @@
-"""A published network that tells speakers apart, beside the students, who have met a few only.
+"""A published speaker encoder, used beside the students: they were trained on a few speakers only.
 
-Resemblyzer's (Apache License 2.0), which learnt by GE2E (Wan et al. 2018) from thousands of voices. Not the
-paper's: its S_id knows no voice but those of the training clips, and a stranger's is drawn to one by chance.
+Resemblyzer's (Apache License 2.0), trained with GE2E (Wan et al. 2018) on thousands of speakers. The
+paper has none: its S_id knows the training clips' voices only, so the one it finds for a new voice is chance.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ from torchaudio.functional import melscale_fbanks
 from s2v_core.rates import SAMPLE_RATE
 from s2v_core.settings import Settings
 
-FFT, HOP = 400, 160  # samples
-QUIETEST = 10 ** (-30 / 20)  # root mean square to which softer speech is raised
-PIECE = 160  # steps of 10 ms that the network hears at a time
-MOST = 5  # pieces; more of a voice tells little more
+# Samples.
+FFT, HOP = 400, 160
+# Root mean square to which softer speech is raised.
+QUIETEST = 10 ** (-30 / 20)
+# Steps of 10 ms that the network encodes at a time.
+PIECE = 160
+# Pieces encoded of a speech; more of them change the embedding little.
+MOST = 5
 
 
 class SpeakerConfig(Settings):
@@ -35,7 +39,11 @@ class SpeakerConfig(Settings):
 
 
 class SpeakerEncoder(nn.Module):
-    """Three LSTMs over the mel spectrum; the last state tells whose voice it is."""
+    """Three LSTMs over the mel spectrum; their last state becomes the speaker's embedding."""
+
+    voices: Tensor
+    bank: Tensor
+    bell: Tensor
 
     def __init__(self, config: SpeakerConfig) -> None:
         super().__init__()
@@ -59,7 +67,7 @@ class SpeakerEncoder(nn.Module):
         return spectrum.abs().square().transpose(1, 2) @ self.bank
 
     def forward(self, audio: Tensor) -> Tensor:
-        """Return the voice (B, embedding), of length 1, in ``audio (B, T)``, 16 kHz in [-1, 1]."""
+        """Return the embedding (B, embedding), of length 1, of ``audio (B, T)``, 16 kHz in [-1, 1]."""
         steps = self.spectrum(audio)
         if steps.shape[1] > PIECE:
             count = min(MOST, steps.shape[1] // PIECE)
@@ -72,10 +80,10 @@ class SpeakerEncoder(nn.Module):
         return F.normalize(voices.unflatten(0, pieces.shape[:2]).mean(1), dim=-1)
 
     def store(self, voices: Tensor) -> None:
-        """Keep the ``voices (M, embedding)`` of the training clips."""
+        """Store the embeddings ``voices (M, embedding)`` of the training clips."""
         self.voices = voices
         self.config = self.config.model_copy(update={"memory": len(voices)})
 
-    def near(self, voice: Tensor) -> Tensor:
-        """Return how near each remembered voice is to ``voice (B, embedding)``: (B, M), for a softmax."""
-        return voice @ self.voices.T / self.config.focus
+    def near(self, speaker: Tensor) -> Tensor:
+        """Return the similarity of ``speaker (B, embedding)`` to each stored one: logits (B, M)."""
+        return speaker @ self.voices.T / self.config.focus

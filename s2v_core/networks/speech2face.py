@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from s2v_core.rates import SAMPLE_RATE
 from s2v_core.settings import Settings
 
-FFT, WINDOW, HOP = 512, 400, 160  # 25 ms Hann windows every 10 ms
+# Samples: 25 ms Hann windows every 10 ms.
+FFT, WINDOW, HOP = 512, 400, 160
 POWER = 0.3
 # (channels as multiples of `width`, max-pool of two time steps after it), then two strided layers.
 LAYERS = ((1, False), (1, False), (2, True), (2, True), (2, True), (4, True), (8, False))
@@ -56,12 +57,12 @@ class Speech2Face(nn.Module):
         )
 
     def forward(self, audio: Tensor) -> Tensor:
-        """Return the face feature (B, feature) of ``audio (B, T)``: its first seconds, or it repeated."""
+        """Return the face feature (B, feature) of ``audio (B, T)``, see ``fit``."""
         x = self.convolutions(spectrogram(self.fit(audio)))  # (B, C, time, bins)
         return self.dense(self.after_mean(x.mean(2)).flatten(1))
 
     def fit(self, audio: Tensor) -> Tensor:
-        """Return the first seconds of ``audio (B, T)`` that ``forward`` hears, or it repeated."""
+        """Return the first seconds of ``audio (B, T)``, ``forward``'s input; shorter audio is repeated."""
         length = int(self.config.seconds * SAMPLE_RATE)
         repeats = -(-length // audio.shape[1])
         return audio.repeat(1, repeats)[:, :length]

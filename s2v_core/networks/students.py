@@ -42,12 +42,12 @@ class StudentsConfig(Settings):
     summary: Literal["last", "stats", "voice"] = "last"
     # Width of the spectrogram's network, where that is the summary.
     voice: PositiveInt = 32
-    # Clips stored from training; without any, the paper's, mu and nu are composed as they are.
+    # Training clips stored; 0 is the paper's: mu and nu are composed as they are.
     memory: NonNegativeInt = 0
     # Temperatures at which a stored emotion and a stored face are retrieved.
     focus_mu: PositiveFloat = 0.1
     focus_nu: PositiveFloat = 0.03
-    # Retrieving multiplies both: below 1, a voice in doubt decides for one face.
+    # Factor of both when retrieving: below 1, an uncertain voice gets one face rather than a mixture.
     decide: PositiveFloat = 1.0
 
     @property
@@ -64,6 +64,10 @@ class StudentsConfig(Settings):
 class Students(nn.Module):
     """S_emo and S_id, two multi-layer perceptrons on omega, trained together (equation 2)."""
 
+    emotions: Tensor
+    faces: Tensor
+    poses: Tensor
+
     def __init__(self, config: StudentsConfig) -> None:
         super().__init__()
         self.config = config
@@ -72,9 +76,10 @@ class Students(nn.Module):
         self.s_emo = _perceptron(omega, config.hidden, config.mu)
         self.s_id = _perceptron(omega, config.hidden, config.nu)
         for name, size in (("emotions", config.mu), ("faces", config.nu), ("poses", 2)):
-            kept = torch.zeros(config.memory, size) if config.memory else None
-            self.register_buffer(name, kept)
-        self.speaker: SpeakerEncoder | None = None  # where a model set has one, it joins S_id
+            stored = torch.zeros(config.memory, size) if config.memory else None
+            self.register_buffer(name, stored)
+        # A model set's speaker encoder, if it has one, helps S_id to retrieve a face.
+        self.speaker: SpeakerEncoder | None = None
 
     def forward(self, source: Tensor) -> Voice:
         """Return the voice in ``source``: speech (B, T) or context (B, L, D), as ``config.source`` says.
@@ -82,8 +87,9 @@ class Students(nn.Module):
         Equation 2 fixes the vectors only up to their length, so they are normalised here once.
         """
         mu, nu = self.predict(self.summary([source], lambda context: context))
-        by_speech = self.speaker is not None and self.config.source == "speech"
-        return Voice(mu, nu, self.speaker(source[:, :LONGEST]) if by_speech else None)
+        if self.speaker is None or self.config.source == "context":
+            return Voice(mu, nu, None)
+        return Voice(mu, nu, self.speaker(source[:, :LONGEST]))
 
     def encode(self, speech: Iterable[Tensor], to_context: ToContext) -> Voice:
         """Return the voice in ``speech``, in pieces (B, n); ``to_context`` is used if that is their source."""
@@ -102,7 +108,7 @@ class Students(nn.Module):
         return unit(self.s_emo(omega)), unit(self.s_id(omega))
 
     def store(self, emotions: Tensor, faces: Tensor, poses: Tensor) -> None:
-        """Keep what was seen of M training clips for ``retrieve``.
+        """Store M training clips for ``retrieve``.
 
         Their mu* (M, D_mu) and nu* (M, D_nu), and how the heads were turned (M, 2), see head_pose.
         """
@@ -110,31 +116,33 @@ class Students(nn.Module):
         self.config = self.config.model_copy(update={"memory": len(faces)})
 
     def emotion_logits(self, mu: Tensor) -> Tensor:
-        """Return how near each remembered emotion is to ``mu (B, D_mu)``: (B, M), for a softmax."""
-        return _nearness(mu, self.emotions, self.config.focus_mu)
+        """Return the similarity of ``mu (B, D_mu)`` to each stored emotion: logits (B, M)."""
+        return _logits(mu, self.emotions, self.config.focus_mu)
 
     def face_logits(self, nu: Tensor, speaker: Tensor | None = None) -> Tensor:
-        """Return how near each stored face is to ``nu (B, D_nu)``: (B, M), for a softmax.
+        """Return the similarity of ``nu (B, D_nu)`` to each stored face: logits (B, M).
 
-        With ``speaker (B, E)`` how near each stored speaker is to it counts as well.
+        With ``speaker (B, E)``, an embedding, its similarity to each stored speaker counts as well.
         """
-        logits = _nearness(nu, self.faces, self.config.focus_nu)
+        logits = _logits(nu, self.faces, self.config.focus_nu)
         if speaker is None:
             return logits
+        assert self.speaker is not None
         return logits + self.config.decide * self.speaker.near(speaker)
 
     def face_similarity(self, nu: Tensor, speaker: Tensor | None = None) -> Tensor:
-        """Return ``face_logits`` as a cosine, -1 to 1, or as the mean of two by their weights."""
+        """Return ``face_logits`` as a cosine, -1 to 1: with ``speaker``, the weighted mean of two."""
         most = 1 / self.config.focus_nu
         if speaker is not None:
+            assert self.speaker is not None
             most += self.config.decide / self.speaker.config.focus
         return self.face_logits(nu, speaker) / most
 
     def retrieve(self, voice: Voice) -> tuple[Tensor, Tensor]:
-        """Return ``voice``'s mu and nu drawn to the stored ones nearest to them, by softmax attention.
+        """Return ``voice``'s mu and nu moved to the most similar stored ones, by softmax attention.
 
-        A doubtful voice lies between faces and would be composed as a blur of them; the paper's aim is a
-        face observed in training (section 1). Without stored clips they stay as they are.
+        The paper's aim is a face observed in training (section 1); an uncertain voice lies between several
+        and would be composed as a blur of them. Without stored clips mu and nu stay as they are.
         """
         if not self.config.memory:
             return voice.mu, voice.nu
@@ -142,17 +150,17 @@ class Students(nn.Module):
         return unit(weights @ self.emotions), self.retrieve_face(voice.nu, voice.speaker)
 
     def retrieve_face(self, nu: Tensor, speaker: Tensor | None = None) -> Tensor:
-        """Return ``nu (B, D_nu)`` drawn to the stored faces nearest to it, as ``retrieve`` does."""
+        """Return ``nu (B, D_nu)`` moved to the most similar stored faces, as ``retrieve`` does."""
         if not self.config.memory:
             return nu
         weights = F.softmax(self.face_logits(nu, speaker) / self.config.decide, dim=1)
         return unit(weights @ self.faces)
 
     def rest(self, nu: Tensor) -> Tensor:
-        """Return the pose (B, 2), see head_pose, about which the remembered faces nearest to ``nu`` moved.
+        """Return the mean pose (B, 2), see head_pose, of the stored faces nearest to ``nu (B, D_nu)``.
 
-        They turned to either side by chance, so it is straight ahead; how far they nodded differs from
-        face to face, if only because a short nose is not where a long one is.
+        The turn is 0: those heads turned to either side by chance. The nod is theirs: it differs from face
+        to face, if only because noses differ in length.
         """
         pose = nu.new_zeros(len(nu), 2)
         if self.config.memory:
@@ -165,11 +173,11 @@ def unit(x: Tensor) -> Tensor:
     return F.normalize(x, dim=-1) * x.shape[-1] ** 0.5
 
 
-def _nearness(x: Tensor, remembered: Tensor, focus: float) -> Tensor:
-    # The teachers' features are positive: what all of them share says nothing.
-    centre = remembered.mean(0)
-    cosine = F.normalize(x - centre, dim=-1) @ F.normalize(remembered - centre, dim=-1).T
-    return cosine / focus
+def _logits(x: Tensor, stored: Tensor, temperature: float) -> Tensor:
+    # The teachers' features are positive: what all of them share carries no information.
+    centre = stored.mean(0)
+    cosine = F.normalize(x - centre, dim=-1) @ F.normalize(stored - centre, dim=-1).T
+    return cosine / temperature
 
 
 def _perceptron(c_in: int, hidden: int, c_out: int) -> nn.Sequential:

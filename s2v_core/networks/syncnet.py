@@ -21,9 +21,12 @@ from s2v_core.errors import CheckpointError
 from s2v_core.rates import FPS, SAMPLE_RATE
 from s2v_core.settings import Settings, Sizes
 
-FRAMES, STEPS = 5, 20  # of one window: 0.2 s of video, and of speech at 100 Hz
-SHIFT = 15  # frames, the largest offset looked for
-BORDER = 110 / 127.5 - 1  # the authors' grey around a face
+# Of one window: 0.2 s of video, and of speech at 100 Hz.
+FRAMES, STEPS = 5, 20
+# The largest offset looked for, in frames.
+SHIFT = 15
+# The authors' grey around a face.
+BORDER = 110 / 127.5 - 1
 
 
 class SyncNetConfig(Settings):
@@ -36,11 +39,13 @@ class SyncNetConfig(Settings):
 
 
 class SyncScore(NamedTuple):
-    """The verdict on a clip."""
+    """A clip's score."""
 
-    offset: int  # frames; 0: in step
-    confidence: float  # median minus minimum of the distances over all offsets
-    distance: float  # the minimum
+    # Frames by which lips and voice are apart; 0: in step.
+    offset: int
+    # Median minus minimum of the distances over all offsets, and that minimum.
+    confidence: float
+    distance: float
 
 
 class SyncNet(nn.Module):
@@ -64,7 +69,7 @@ class SyncNet(nn.Module):
 
     @torch.inference_mode()
     def score(self, frames: Tensor, speech: Tensor) -> SyncScore:
-        """Judge ``frames (N, 3, H, W)`` in [-1, 1] at 25 fps with their ``speech (T,)`` at 16 kHz.
+        """Score ``frames (N, 3, H, W)`` in [-1, 1] at 25 fps with their ``speech (T,)`` at 16 kHz.
 
         At least 6 frames. Distances to zero vectors beyond both ends count, as in the published script.
         """
@@ -122,16 +127,16 @@ def framed(frames: Tensor, size: int) -> Tensor:
 
 
 def cepstra(speech: Tensor) -> Tensor:
-    """Return the 13 MFCC (L, 13), 100 a second, of ``speech (T,)`` in [-1, 1], as SyncNet hears them."""
+    """Return the 13 MFCC (L, 13), 100 a second, of ``speech (T,)`` in [-1, 1]: SyncNet's input."""
     samples = (speech.numpy() * 32767).round().clip(-32768, 32767).astype(np.int16)
     return torch.from_numpy(mfcc(samples, SAMPLE_RATE)).float()
 
 
-def windows(heard: Tensor, at: np.ndarray) -> Tensor:
-    """Return the 0.2 s from each frame of ``at`` on: (P, 1, 13, 20) of ``heard (L, 13)``, the end held."""
+def windows(cepstra: Tensor, at: np.ndarray) -> Tensor:
+    """Return the 0.2 s from each frame of ``at`` on: (P, 1, 13, 20) of ``cepstra (L, 13)``, the end repeated."""
     last = 4 * int(at.max()) + STEPS
-    held = F.pad(heard.T[None], (0, max(0, last - len(heard))), mode="replicate")[0]
-    return torch.stack([held[:, 4 * t : 4 * t + STEPS] for t in at])[:, None]
+    padded = F.pad(cepstra.T[None], (0, max(0, last - len(cepstra))), mode="replicate")[0]
+    return torch.stack([padded[:, 4 * t : 4 * t + STEPS] for t in at])[:, None]
 
 
 def _voice_tower(channels: tuple[int, ...]) -> nn.Sequential:
@@ -151,7 +156,8 @@ def _voice_tower(channels: tuple[int, ...]) -> nn.Sequential:
 
 def _lip_tower(channels: tuple[int, ...], size: int) -> nn.Sequential:
     a, b, c, d, e, f = channels
-    left = (size - 5) // 2  # what the layers below leave of the picture's side
+    # What the layers below leave of the picture's side.
+    left = (size - 5) // 2
     left = (left - 1) // 2
     left = (left - 1) // 2
     left = (left + 1) // 2

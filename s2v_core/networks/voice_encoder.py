@@ -11,16 +11,22 @@ from torchaudio.transforms import FrequencyMasking
 
 from s2v_core.rates import SAMPLE_RATE
 
-FFT, WINDOW, HOP, MELS = 512, 400, 160, 64  # 25 ms every 10 ms
-LOWEST, HIGHEST = 60.0, 7600.0  # Hz
-LONGEST = 20 * SAMPLE_RATE  # samples; more of a voice tells no more, and memory stays bounded
+# Samples: 25 ms every 10 ms; and bands of the spectrum.
+FFT, WINDOW, HOP, MELS = 512, 400, 160, 64
+# Hz.
+LOWEST, HIGHEST = 60.0, 7600.0
+# Samples of a speech that are encoded: more add nothing, and memory stays bounded.
+LONGEST = 20 * SAMPLE_RATE
 
 
 class VoiceEncoder(nn.Module):
     """Four halvings of the log-mel spectrogram, then mean and deviation over time.
 
-    It forgets when something was said and how loud, and keeps how the voice sounds.
+    What was said when, and how loud, is lost; how the voice sounds is kept.
     """
+
+    bank: Tensor
+    window: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -39,20 +45,20 @@ class VoiceEncoder(nn.Module):
                 )
             )
         )
-        self.mask = FrequencyMasking(
-            MELS // 8, iid_masks=True
-        )  # in training: no band may decide alone
-        self.size = 2 * channels[-1] * MELS // 16  # of the vector
+        # In training: no band may decide alone.
+        self.mask = FrequencyMasking(MELS // 8, iid_masks=True)
+        # Size of the vector.
+        self.size = 2 * channels[-1] * MELS // 16
 
     def spectrogram(self, audio: Tensor) -> Tensor:
-        """Return the log-mel power (B, MELS, L) of ``audio (B, T)``, its mean over all taken away."""
+        """Return the log-mel power (B, MELS, L) of ``audio (B, T)``, less its mean over all."""
         spectrum = torch.stft(audio, FFT, HOP, WINDOW, self.window, return_complex=True)
         mel = self.bank.T @ spectrum.abs().square()
         log = (mel + 1e-6).log()
         return (log - log.mean((1, 2), keepdim=True)) / 3
 
     def forward(self, audio: Tensor) -> Tensor:
-        """Return the voice (B, size) in ``audio (B, T)``, 16 kHz in [-1, 1], T at least 0.1 s."""
+        """Return the voice's vector (B, size) of ``audio (B, T)``, 16 kHz in [-1, 1], T at least 0.1 s."""
         picture = self.spectrogram(audio[:, :LONGEST]).unsqueeze(1)
         if self.training:
             picture = self.mask(picture)

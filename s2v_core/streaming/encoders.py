@@ -1,4 +1,7 @@
-"""Encoders of speech that arrives in pieces: ``feed`` each piece, then ``finish``."""
+"""Encoders of speech that arrives in pieces: ``feed`` each piece, then ``finish``.
+
+A step encoder gives a vector for every 10 ms of speech, a frame encoder a code for every video frame.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,26 @@ from s2v_core.networks.sdfa import SDFA, WINDOW
 from s2v_core.rates import HOP, SAMPLE_RATE
 from s2v_core.streaming.sliding import Sliding
 
-NOISE_STD = 0.33  # SDFA's, at inference
+# Whole steps of speech before and after its own that z_t depends on.
+BEFORE, AFTER = 1, 1
+# Standard deviation of SDFA's noise at inference.
+NOISE_STD = 0.33
+# Frames of noise made at a time, so that it does not depend on the pieces of speech.
+NOISE_FRAMES = 16
 
 
-NOISE_FRAMES = 16  # drawn at a time, so that the noise does not depend on the pieces of speech
+class StepEncoder(Protocol):
+    """Encodes speech that arrives in pieces, a vector a step, as soon as it is known."""
+
+    def feed(self, audio: Tensor) -> Tensor:
+        """Return the steps (B, L, D), L may be 0, that the next piece, ``audio (B, n)``, completes."""
+
+    def finish(self) -> Tensor:
+        """Return the last steps (B, L, D), when no more speech comes."""
 
 
 class FrameEncoder(Protocol):
-    """Turns speech that arrives in pieces into a code for every frame, as soon as it is known."""
+    """Encodes speech that arrives in pieces, a code a frame, as soon as it is known."""
 
     def feed(self, speech: Tensor) -> Tensor:
         """Return the codes (n, ...), n may be 0, that the next piece, ``speech (1, T)``, completes."""
@@ -32,184 +47,185 @@ class FrameEncoder(Protocol):
         """Return the rest of all ``n_frames`` codes, when no more speech comes."""
 
 
-class WindowEncoder:
-    """Cuts the steps that are heard into windows: those of cpc.windows, while the speech arrives."""
+class LocalEncoder:
+    """A step encoder for steps that depend on neighbouring speech alone.
 
-    def __init__(
-        self, steps: ContextEncoder | LocalEncoder, before: int, window: int, hop: int
-    ) -> None:
+    ``encode`` turns speech (B, T) into steps (B, T // 160, ``size``), each from no more than BEFORE and
+    AFTER whole steps around its own. A piece is encoded together with those, so the pieces give what
+    the whole gives.
+    """
+
+    def __init__(self, encode: Callable[[Tensor], Tensor], size: int) -> None:
+        self._encode, self._size = encode, size
+        # Speech (B, n) whose steps are not all known, and how many at its start are.
+        self._kept: Tensor | None = None
+        self._known = 0
+
+    def feed(self, audio: Tensor) -> Tensor:
+        """Return the steps (B, L, D), L may be 0, that the next piece, ``audio (B, n)``, completes."""
+        kept = audio if self._kept is None else torch.cat([self._kept, audio], dim=1)
+        return self._next(kept, kept.shape[1] // HOP - AFTER, AFTER)
+
+    def finish(self) -> Tensor:
+        """Return the last steps (B, L, D), when no more speech comes; some must have been fed."""
+        assert self._kept is not None
+        return self._next(self._kept, self._kept.shape[1] // HOP, 0)
+
+    def _next(self, kept: Tensor, until: int, after: int) -> Tensor:
+        """Return the steps of ``kept`` not known yet up to ``until``, encoded with ``after`` more."""
+        self._kept = kept
+        if until <= self._known:
+            return kept.new_empty(len(kept), 0, self._size)
+        steps = self._encode(kept[:, : (until + after) * HOP])[:, self._known : until]
+        done = max(0, until - BEFORE)
+        self._kept, self._known = kept[:, done * HOP :], until - done
+        return steps
+
+
+class ContextEncoder:
+    """A step encoder that gives CPC.features of the whole speech, up to float rounding."""
+
+    def __init__(self, cpc: CPC) -> None:
+        self._cpc = cpc
+        self._latents = LocalEncoder(cpc.encode, cpc.config.channels[-1])
+        self._state: Tensor | tuple[Tensor, Tensor] | None = None
+
+    def feed(self, audio: Tensor) -> Tensor:
+        """Return the steps (B, L, D), L may be 0, that the next piece, ``audio (B, n)``, completes."""
+        return self._continue(self._latents.feed(audio))
+
+    def finish(self) -> Tensor:
+        """Return the last steps (B, L, D), when no more speech comes; some must have been fed."""
+        return self._continue(self._latents.finish())
+
+    def _continue(self, latents: Tensor) -> Tensor:
+        """Return the steps of the next ``latents (B, L, H)``, continuing the recurrence."""
+        if not latents.shape[1]:
+            return latents.new_empty(len(latents), 0, self._cpc.config.features)
+        context, self._state = self._cpc.autoregressor(latents, self._state)
+        return self._cpc.offered(latents, context)
+
+
+def encode_pieces(cpc: CPC, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Yield what CPC.features gives of the whole speech, in pieces (B, L, D), L > 0."""
+    encoder = ContextEncoder(cpc)
+    for piece in pieces:
+        if (steps := encoder.feed(piece)).shape[1]:
+            yield steps
+    if (steps := encoder.finish()).shape[1]:
+        yield steps
+
+
+class WindowEncoder:
+    """A frame encoder whose codes are windows of steps: those of cpc.context_windows."""
+
+    def __init__(self, steps: StepEncoder, before: int, window: int, hop: int) -> None:
         """A window is ``window`` steps from ``before`` before a frame's own; a frame lasts ``hop``."""
-        self.steps, self.before = steps, before
-        self.windows = Sliding(window, hop)
-        self.frames, self.last = 0, None
+        self._steps, self._before = steps, before
+        self._windows = Sliding(window, hop)
+        self._frames = 0
+        self._last: Tensor | None = None
 
     @torch.inference_mode()
     def feed(self, speech: Tensor) -> Tensor:
         """Return the windows (n, W, D) that ``speech (1, T)`` completes."""
-        return self._cut(self.steps.feed(speech))
+        return self._cut(self._steps.feed(speech))
 
     @torch.inference_mode()
     def finish(self, n_frames: int) -> Tensor:
         """Return the rest of all ``n_frames`` windows; the last step stands for what never comes."""
-        heard = self._cut(self.steps.finish())
-        if self.last is None:  # less than a step was said
-            return heard
-        rest = self.windows.finish(self.last, n_frames - self.frames)[0]
-        return torch.cat([heard, rest])
+        windows = self._cut(self._steps.finish())
+        # The speech was shorter than a step.
+        if self._last is None:
+            return windows
+        rest = self._windows.finish(self._last, n_frames - self._frames)[0]
+        return torch.cat([windows, rest])
 
     def _cut(self, steps: Tensor) -> Tensor:
         if steps.shape[1]:
-            if self.last is None:
-                self.windows.feed(steps[:, :1].expand(-1, self.before, -1))
-            self.last = steps[:, -1:]
-        windows = self.windows.feed(steps)[0]
-        self.frames += len(windows)
+            if self._last is None:
+                self._windows.feed(steps[:, :1].expand(-1, self._before, -1))
+            self._last = steps[:, -1:]
+        windows = self._windows.feed(steps)[0]
+        self._frames += len(windows)
         return windows
 
 
 class MotionEncoder:
-    """What S_mot tells of every frame, and blinks, which nobody hears, if the composer draws them."""
+    """The frame encoder of S_mot: the motion it predicts, and made-up blinks if the composer renders them."""
 
-    def __init__(self, motion: MotionStudent, cpc: CPC, drawn: int) -> None:
-        """``drawn`` numbers of face_motion are wanted: those that ``motion`` tells, or one more."""
+    def __init__(self, motion: MotionStudent, cpc: CPC, rendered: int) -> None:
+        """``rendered`` numbers of face_motion are wanted: those that ``motion`` predicts, or one more."""
         config = motion.config
         steps = LocalEncoder(partial(motion.features, cpc), config.features)
-        self.windows = WindowEncoder(steps, config.before * config.hop, config.window, config.hop)
-        self.motion, self.blinks, self.frames = motion, drawn > config.motion, 0
+        self._windows = WindowEncoder(steps, config.before * config.hop, config.window, config.hop)
+        self._motion, self._blinks, self._frames = motion, rendered > config.motion, 0
 
     @torch.inference_mode()
     def feed(self, speech: Tensor) -> Tensor:
-        """Return the motion (n, drawn) of the frames that ``speech (1, T)`` completes."""
-        return self._tell(self.windows.feed(speech))
+        """Return the motion (n, rendered) of the frames that ``speech (1, T)`` completes."""
+        return self._predict(self._windows.feed(speech))
 
     @torch.inference_mode()
     def finish(self, n_frames: int) -> Tensor:
         """Return the motion of the rest of all ``n_frames`` frames."""
-        return self._tell(self.windows.finish(n_frames))
+        return self._predict(self._windows.finish(n_frames))
 
-    def _tell(self, windows: Tensor) -> Tensor:
-        told = self.motion.predict(windows)[:, 0]
-        first, self.frames = self.frames, self.frames + len(told)
-        if not self.blinks:
-            return told
-        return torch.cat([told, lids(first, len(told), self.motion.config.fps).to(told)], dim=1)
+    def _predict(self, windows: Tensor) -> Tensor:
+        motion = self._motion.predict(windows)[:, 0]
+        first, self._frames = self._frames, self._frames + len(motion)
+        if not self._blinks:
+            return motion
+        blinks = lids(first, len(motion), self._motion.config.fps)
+        return torch.cat([motion, blinks.to(motion)], dim=1)
 
 
 class WaveformEncoder:
-    """SDFA's speech encoder and noise, carried on from piece to piece."""
+    """The frame encoder of SDFA: its speech code and its noise side by side."""
 
     def __init__(self, sdfa: SDFA) -> None:
-        self.sdfa, hop = sdfa, SAMPLE_RATE // sdfa.config.fps
-        self.windows, self.noise = Sliding(WINDOW, hop), Noise(sdfa)
-        self.silence = torch.zeros(1, 1, device=next(sdfa.parameters()).device)
-        self.windows.feed(self.silence.expand(-1, (WINDOW - hop) // 2))  # centred on its frame
-        self.frames, self.state = 0, None
+        self._sdfa, hop = sdfa, SAMPLE_RATE // sdfa.config.fps
+        self._windows, self._noise = Sliding(WINDOW, hop), Noise(sdfa)
+        self._silence = torch.zeros(1, 1, device=next(sdfa.parameters()).device)
+        # A window is centred on its frame.
+        self._windows.feed(self._silence.expand(-1, (WINDOW - hop) // 2))
+        self._frames = 0
+        self._state: Tensor | None = None
 
     @torch.inference_mode()
     def feed(self, speech: Tensor) -> Tensor:
         """Return the codes (n, speech + noise) that ``speech (1, T)`` completes."""
-        return self._encode(self.windows.feed(speech))
+        return self._encode(self._windows.feed(speech))
 
     @torch.inference_mode()
     def finish(self, n_frames: int) -> Tensor:
-        """Return the rest of all ``n_frames`` codes, silence after the speech."""
-        return self._encode(self.windows.finish(self.silence, n_frames - self.frames))
+        """Return the rest of all ``n_frames`` codes, with silence after the speech."""
+        return self._encode(self._windows.finish(self._silence, n_frames - self._frames))
 
     def _encode(self, windows: Tensor) -> Tensor:
         count = windows.shape[1]
         if not count:
-            config = self.sdfa.config
+            config = self._sdfa.config
             return windows.new_empty(0, config.speech + config.noise)
-        self.frames += count
-        speech, self.state = self.sdfa.speech(windows, self.state)
-        return torch.cat([speech[0], self.noise.take(count)], dim=1)
+        self._frames += count
+        speech, self._state = self._sdfa.speech(windows, self._state)
+        return torch.cat([speech[0], self._noise.take(count)], dim=1)
 
 
 class Noise:
     """SDFA's smooth noise, frame after frame, the same for every speech."""
 
     def __init__(self, sdfa: SDFA) -> None:
-        self.sdfa, self.generator = sdfa, torch.Generator().manual_seed(0)
-        self.left, self.state = sdfa.noise.weight_ih_l0.new_empty(0, sdfa.config.noise), None
+        self._sdfa, self._generator = sdfa, torch.Generator().manual_seed(0)
+        self._ready = next(sdfa.noise.parameters()).new_empty(0, sdfa.config.noise)
+        self._state: Tensor | None = None
 
     def take(self, count: int) -> Tensor:
         """Return the next (count, noise)."""
-        while len(self.left) < count:
-            noise, self.state = self.sdfa.noisy(
-                1, NOISE_FRAMES, NOISE_STD, self.generator, self.state
+        while len(self._ready) < count:
+            noise, self._state = self._sdfa.noisy(
+                1, NOISE_FRAMES, NOISE_STD, self._generator, self._state
             )
-            self.left = torch.cat([self.left, noise[0]])
-        taken, self.left = self.left[:count], self.left[count:]
+            self._ready = torch.cat([self._ready, noise[0]])
+        taken, self._ready = self._ready[:count], self._ready[count:]
         return taken
-
-
-BEFORE, AFTER = 1, 1  # whole steps of speech around its own that cover all that z_t hears
-
-
-class LocalEncoder:
-    """Hears speech that arrives in pieces by what hears each step with its neighbours alone.
-
-    ``hear`` turns speech (B, T) into steps (B, T // 160, ``size``), each from no more than BEFORE and AFTER
-    whole steps around its own; a piece is heard with those, so the pieces give what the whole gives.
-    """
-
-    def __init__(self, hear: Callable[[Tensor], Tensor], size: int) -> None:
-        self._hear, self._size = hear, size
-        self._held: Tensor | None = None  # speech (B, n) whose steps are not all known
-        self._known = 0  # steps at the start of it that are
-
-    def feed(self, audio: Tensor) -> Tensor:
-        """Return the steps (B, L, D), L may be 0, that the next piece, ``audio (B, n)``, completes."""
-        self._held = audio if self._held is None else torch.cat([self._held, audio], dim=1)
-        return self._next(self._held.shape[1] // HOP - AFTER, AFTER)
-
-    def finish(self) -> Tensor:
-        """Return the last steps (B, L, D), when no more speech comes."""
-        return self._next(self._held.shape[1] // HOP, 0)
-
-    def _next(self, until: int, after: int) -> Tensor:
-        """Return the steps not known yet up to ``until``, with ``after`` more in sight."""
-        if until <= self._known:
-            return self._held.new_empty(len(self._held), 0, self._size)
-        steps = self._hear(self._held[:, : (until + after) * HOP])[:, self._known : until]
-        done = max(0, until - BEFORE)
-        self._held, self._known = self._held[:, done * HOP :], until - done
-        return steps
-
-
-class ContextEncoder:
-    """Hears speech that arrives in pieces: what CPC.features gives of the whole, in order.
-
-    The recurrence goes on where it was; only the rounding of floats tells the pieces from the whole.
-    """
-
-    def __init__(self, cpc: CPC) -> None:
-        self.cpc, self._latents, self._state = (
-            cpc,
-            LocalEncoder(cpc.encode, cpc.config.channels[-1]),
-            None,
-        )
-
-    def feed(self, audio: Tensor) -> Tensor:
-        """Return the steps (B, L, D), L may be 0, that the next piece, ``audio (B, n)``, completes."""
-        return self._go_on(self._latents.feed(audio))
-
-    def finish(self) -> Tensor:
-        """Return the last steps (B, L, D), when no more speech comes."""
-        return self._go_on(self._latents.finish())
-
-    def _go_on(self, latents: Tensor) -> Tensor:
-        if not latents.shape[1]:
-            return latents.new_empty(len(latents), 0, self.cpc.config.features)
-        context, self._state = self.cpc.autoregressor(latents, self._state)
-        return self.cpc.offered(latents, context)
-
-
-def encode_pieces(cpc: CPC, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Yield what CPC.features gives of the whole speech, in pieces (B, L, D), L > 0."""
-    listener = ContextEncoder(cpc)
-    for piece in pieces:
-        if (steps := listener.feed(piece)).shape[1]:
-            yield steps
-    if (steps := listener.finish()).shape[1]:
-        yield steps

@@ -1,17 +1,17 @@
-"""Hearing, drawing and handing over at the same time, each in threads of its own.
+"""Encoding, rendering and writing at the same time, each in threads of its own.
 
-Threads of one core each, with whole pieces of work, outdo torch's own, which share every operation
-and wait for each other after it: on a machine with other work to do they wait most of the time.
+Threads that each render a whole piece on one core are faster than torch's own threads, which share
+every operation and wait for each other after it: on a busy machine they wait most of the time.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TypeVar
 
-import torch
+from s2v_core.streaming.threads import one_core_threads
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -20,10 +20,10 @@ B = TypeVar("B")
 def prefetch(work: Callable[[A], B], items: Iterator[A], workers: int) -> Iterator[B]:
     """Yield ``work(item)`` of all ``items``, in order, from ``workers`` threads.
 
-    The items, none of them None, are taken in one more thread. At most twice as many results as
+    The items, none of them None, are taken in one more thread. No more than twice as many results as
     workers wait to be taken, so that memory stays constant.
     """
-    with _threads(1) as source, _threads(workers) as pool:
+    with one_core_threads(1) as source, one_core_threads(workers) as pool:
         waiting: deque[Future[B]] = deque()
         try:
             coming = source.submit(next, items, None)
@@ -34,10 +34,7 @@ def prefetch(work: Callable[[A], B], items: Iterator[A], workers: int) -> Iterat
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-        finally:  # whoever took the results may have stopped early
+        finally:
+            # The caller may have stopped early.
             for future in waiting:
                 future.cancel()
-
-
-def _threads(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))

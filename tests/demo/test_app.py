@@ -8,6 +8,7 @@ import pytest
 import app
 import s2v_core
 from s2v_core.errors import CheckpointError
+from s2v_core.models import model_set
 
 
 def test_missing_weights_are_one_line_and_exit_2(monkeypatch, capsys):
@@ -46,7 +47,8 @@ def test_the_page_offers_what_is_named_or_else_what_is_there(
     loaded = []
     monkeypatch.setattr(s2v_core, "load", lambda name: loaded.append(name.name) or fake_model)
     monkeypatch.setattr(gr.Blocks, "launch", lambda *_, **settings: None)
-    monkeypatch.setattr(app, "__file__", str(tmp_path / "app.py"))
+    monkeypatch.setattr(model_set, "CHECKOUT", tmp_path / "checkpoints" / "avatars")
+    monkeypatch.setattr(model_set, "PACKED", tmp_path / "nowhere")
     monkeypatch.setenv("S2V_MODEL", environment)
     assert app.main() == 0
     assert loaded == expected

@@ -32,6 +32,8 @@ TOGETHER = """async () => {
     await new Promise(resolve => setTimeout(resolve, 700));
     return [...document.querySelectorAll('.result video')].map(video => video.currentTime);
 }"""
+PAUSED = "() => [...document.querySelectorAll('.result video')].every(video => video.paused)"
+MUTED = "() => [...document.querySelectorAll('.result video')].map(video => video.muted)"
 LIMIT = 3  # seconds
 COLUMNS = (
     "() => [...document.querySelectorAll('#results .result')].map(result => result.offsetLeft)"
@@ -42,6 +44,7 @@ COLOURS = """button => {
 }"""
 CUT_CAPTIONS = """() => [...document.querySelectorAll('#near .caption-label')].filter(
     label => label.scrollWidth > label.clientWidth).map(label => label.textContent)"""
+ROWS = COLUMNS.replace("offsetLeft", "offsetTop")
 OVERFLOW = "() => document.documentElement.scrollWidth - window.innerWidth"
 
 
@@ -90,6 +93,8 @@ def test_a_recording_becomes_three_videos_that_play_in_step(visit, tmp_path):
     tab.click("#together")
     times = tab.evaluate(TOGETHER)
     assert min(times) > 0.1 and max(times) - min(times) < 0.2
+    tab.wait_for_function(PAUSED)
+    assert not any(tab.evaluate(MUTED))
     tab.screenshot(path=tmp_path / "desktop.png", full_page=True)
 
 
@@ -168,6 +173,8 @@ def test_a_talking_video_is_shown_and_measured_beside_the_others(visit, corpus, 
     expect(tab.locator(".result .note")).to_contain_text(["SSIM"] * 3 + ["cut to the face"])
     assert len({tuple(state["shown"]) for state in tab.evaluate(STATE)}) == 1
     tab.screenshot(path=tmp_path / "film.png", full_page=True)
+    tab.set_viewport_size({"width": 820, "height": 1180})
+    assert len(set(tab.evaluate(ROWS))) == 1
 
 
 def test_a_chosen_face_says_the_words_of_an_example(visit, tmp_path):
@@ -191,6 +198,17 @@ def test_a_chosen_face_says_the_words_of_an_example(visit, tmp_path):
     for width in (1280, 820, 390):
         tab.set_viewport_size({"width": width, "height": 900})
         assert tab.evaluate(CUT_CAPTIONS) == []
+
+
+def test_what_it_heard_takes_the_newest_voice_of_compare(visit):
+    tab = visit()
+    for example in ("Sad woman (German)", "Calm man (English)", "Calm man (English)"):
+        open_tab(tab, "Compare")
+        tab.locator(f'button:has-text("{example}"):visible').click()
+        name = example.lower().replace(" (", "_").replace(" ", "_").strip(")")
+        tab.wait_for_selector(f"#speech a[download][href*={name}]")
+        open_tab(tab, "What it heard")
+        tab.wait_for_selector(f"#heard-speech a[download][href*={name}]")
 
 
 def test_two_visitors_take_part_in_the_study_at_once(visit, answers, tmp_path):

@@ -35,6 +35,7 @@ def test_a_dry_run_lists_exactly_what_a_deployment_uploads(hub_stand_in, api, ca
 def test_tests_training_and_leftovers_stay_at_home() -> None:
     names = {path.relative_to(ROOT).as_posix() for path in deploy.files()}
     assert {"app.py", "demo/page.css", "demo/examples/LICENCE.md", "requirements.txt"} <= names
+    assert {"LICENSE", "NOTICE", "demo/tabs/live.js"} <= names
     assert not [
         n for n in names if n.startswith(("tests", "training", "data", "runs", ".", "study"))
     ]

@@ -42,7 +42,7 @@ def test_a_file_that_is_named_may_be_called_anything(tmp_path):
     assert jobs == [Job(Path("talk.dat"), ("sdfa",)), Job(Path("missing"), ("sdfa",))]
 
 
-def test_an_empty_folder_is_told(tmp_path):
+def test_an_empty_folder_is_reported(tmp_path):
     with pytest.raises(UserError, match="holds no sound"):
         cli_files.plan([tmp_path], tmp_path, METHODS)
 
@@ -57,7 +57,7 @@ def test_only_videos_newer_than_their_speech_are_left_out(tmp_path):
     (job,) = cli_files.plan([speech], out, METHODS)
     assert job.methods == METHODS
     (job,) = cli_files.plan([tmp_path / "gone.wav"], out, METHODS, resume=True)
-    assert job.methods == METHODS  # whose absence is told when it is opened
+    assert job.methods == METHODS  # whose absence is reported when it is opened
 
 
 def test_files_of_a_folder_and_others_may_not_share_a_name(tmp_path):

@@ -61,7 +61,7 @@ def test_a_delay_is_from_the_end_of_a_frames_time_to_now():
     assert 0.2 < second - first < 0.4
 
 
-def test_without_a_screen_it_is_told_what_to_do(monkeypatch):
+def test_without_a_screen_the_error_says_what_to_do(monkeypatch):
     pytest.importorskip("tkinter")
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
@@ -69,7 +69,7 @@ def test_without_a_screen_it_is_told_what_to_do(monkeypatch):
         pass
 
 
-def test_without_tk_it_is_told_what_to_install(monkeypatch):
+def test_without_tk_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "tkinter", None)
     with pytest.raises(ScreenError, match="install"), desktop.window("title"):
         pass

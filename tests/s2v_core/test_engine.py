@@ -44,7 +44,7 @@ def test_a_frame_for_every_moment_of_the_speech(model, waveform, method) -> None
 
 
 def test_chunks_are_what_the_networks_give_of_the_whole(model, waveform) -> None:
-    """All in one piece, as in training: no ear, no threads, no chunk."""
+    """All in one piece, as in training: no pieces, no threads, no chunks."""
     chunked, speech = whole(model, "speech2video", waveform), waveform[None]
     assert len(chunked) > 2 * CHUNK
     composer, students = model.networks["composer"], model.networks["students"]
@@ -181,7 +181,7 @@ def test_memory_does_not_grow_with_the_speech(tmp_path, waveform) -> None:
     assert long - short < 40, (short, long)  # MB
 
 
-def test_a_head_is_held_as_it_is_told(model, waveform) -> None:
+def test_a_head_is_turned_as_the_pose_says(model, waveform) -> None:
     """The retrieved face's own rest gives the default video; another pose another one."""
     with torch.inference_mode():
         students = model.networks["students"]
@@ -204,12 +204,12 @@ def test_frames_in_bfloat16_look_like_those_in_float32(model, waveform, method) 
 
 
 @pytest.mark.parametrize(("can", "precision"), [(True, "bfloat16"), (False, "float32")])
-def test_only_a_cpu_that_multiplies_bfloat16_draws_in_it(monkeypatch, can, precision) -> None:
+def test_only_a_cpu_that_multiplies_bfloat16_renders_in_it(monkeypatch, can, precision) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": can})
     assert pick_precision("auto", torch.device("cpu")) == getattr(torch, precision)
 
 
-def test_a_set_whose_composer_draws_motion_needs_the_network_that_hears_it(tmp_path) -> None:
+def test_a_set_whose_composer_renders_motion_needs_the_network_that_predicts_it(tmp_path) -> None:
     shipped = Path(__file__).parents[2] / "checkpoints" / "avatars"
     for folder in shipped.iterdir():
         if folder.is_dir() and folder.name != "motion":
@@ -222,7 +222,7 @@ def test_a_set_whose_composer_draws_motion_needs_the_network_that_hears_it(tmp_p
         s2v_core.load(tmp_path, "cpu")
 
 
-def test_a_set_without_a_recogniser_of_speakers_goes_by_nu_alone(tmp_path, model, waveform) -> None:
+def test_a_set_without_a_speaker_encoder_goes_by_nu_alone(tmp_path, model, waveform) -> None:
     shipped = Path(__file__).parents[2] / "checkpoints" / "avatars"
     for folder in shipped.iterdir():
         if folder.is_dir() and folder.name != "speaker":

@@ -1,4 +1,4 @@
-"""The ears against what training cuts out of whole clips; the retrieved faces against the networks."""
+"""The encoders against what training cuts out of whole clips; the retrieved faces against the networks."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ def speech() -> torch.Tensor:
     return audio.load(SPEECH)[None, :20_000]  # 31.25 frames
 
 
-def codes_of(ear: FrameEncoder, pieces: list[torch.Tensor], n_frames: int) -> torch.Tensor:
-    return torch.cat([*map(ear.feed, pieces), ear.finish(n_frames)])
+def codes_of(encoder: FrameEncoder, pieces: list[torch.Tensor], n_frames: int) -> torch.Tensor:
+    return torch.cat([*map(encoder.feed, pieces), encoder.finish(n_frames)])
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("drawn", [SPOKEN, MOTION])
+@pytest.mark.parametrize("rendered", [SPOKEN, MOTION])
 @torch.inference_mode()
-def test_the_motion_that_is_heard_in_pieces_is_that_of_the_whole_clip(model, speech, sizes, drawn):
+def test_the_motion_predicted_from_pieces_is_that_of_the_whole_clip(model, speech, sizes, rendered):
     motion, cpc = model.networks["motion"], model.networks["cpc"]
-    codes = codes_of(MotionEncoder(motion, cpc, drawn), speech.split(sizes, dim=1), 31)
+    codes = codes_of(MotionEncoder(motion, cpc, rendered), speech.split(sizes, dim=1), 31)
     whole = motion.predict(motion.padded(motion.features(cpc, speech), 31))[0]
-    assert codes.shape == (31, drawn)
+    assert codes.shape == (31, rendered)
     torch.testing.assert_close(codes[:, :SPOKEN], whole, atol=1e-4, rtol=0)
-    assert torch.equal(codes[:, SPOKEN:], lids(0, 31, 25)[:, : drawn - SPOKEN])
+    assert torch.equal(codes[:, SPOKEN:], lids(0, 31, 25)[:, : rendered - SPOKEN])
 
 
 @pytest.mark.parametrize("sizes", SIZES)
 @torch.inference_mode()
-def test_the_papers_ear_hears_what_the_whole_clip_would_give(model, speech, sizes):
-    """Without S_mot the composer listens itself."""
+def test_the_papers_encoder_gives_what_the_whole_clip_would(model, speech, sizes):
+    """Without S_mot the composer takes CPC's steps."""
     cpc, config = model.networks["cpc"], ComposerConfig(look=8)
     networks = {"cpc": cpc, "students": None, "composer": SimpleNamespace(config=config)}
     codes = codes_of(Composing(networks).encoder(), speech.split(sizes, dim=1), 31)
@@ -57,11 +57,11 @@ def test_the_papers_ear_hears_what_the_whole_clip_would_give(model, speech, size
 
 @pytest.mark.parametrize("sizes", SIZES)
 @torch.inference_mode()
-def test_sdfas_ear_hears_what_the_whole_clip_would_give(model, speech, sizes):
-    ear, sdfa = Animating(model.networks, None).encoder(), model.networks["s2f_sdfa"]
-    codes = codes_of(ear, speech.split(sizes, dim=1), 31)
-    heard, _ = sdfa.speech(speech_windows(speech, 31, model.fps))
-    torch.testing.assert_close(codes[:, : sdfa.config.speech], heard[0], atol=1e-4, rtol=0)
+def test_sdfas_encoder_gives_what_the_whole_clip_would(model, speech, sizes):
+    encoder, sdfa = Animating(model.networks, None).encoder(), model.networks["s2f_sdfa"]
+    codes = codes_of(encoder, speech.split(sizes, dim=1), 31)
+    expected, _ = sdfa.speech(speech_windows(speech, 31, model.fps))
+    torch.testing.assert_close(codes[:, : sdfa.config.speech], expected[0], atol=1e-4, rtol=0)
     assert torch.equal(codes[:, sdfa.config.speech :], Noise(sdfa).take(31))
 
 
@@ -75,7 +75,7 @@ def test_noise_does_not_depend_on_how_much_is_taken_at_a_time(model):
 
 
 @torch.inference_mode()
-def test_the_face_is_recalled_by_the_first_twenty_seconds(model, speech):
+def test_the_face_is_retrieved_from_the_first_twenty_seconds(model, speech):
     long = speech.repeat(1, 18)  # 22.5 s
     assert long.shape[1] > LONGEST
     mu, *joined = Composing(model.networks).retrieve(iter(long.split(9_999, dim=1)))
@@ -90,8 +90,8 @@ def test_the_face_is_recalled_by_the_first_twenty_seconds(model, speech):
 
 @pytest.mark.parametrize(("form", "omega"), [("last", 6), ("stats", 12)])
 @torch.inference_mode()
-def test_students_of_the_context_hear_all_of_it(form, omega, speech):
-    """The paper's own form: omega is c_T, so the face is known only when all has been heard."""
+def test_students_of_the_context_encode_all_of_it(form, omega, speech):
+    """The paper's own form: omega is c_T, so the face is known only at the end."""
     torch.manual_seed(0)
     cpc = CPC(CPCConfig(channels=(4,) * 5, context=6)).eval()
     students = Students(StudentsConfig(omega=omega, hidden=8, mu=5, nu=7, summary=form)).eval()

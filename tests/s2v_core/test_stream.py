@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ SPEECH = Path(__file__).parents[2] / "demo" / "examples" / "calm_man_english.wav
 
 
 class FakeEncoder:
-    """Hears the samples of a frame and of the one after it, and no more."""
+    """Encodes the samples of a frame and of the one after it, and no more."""
 
     def __init__(self) -> None:
         self.windows, self.frames = Sliding(1280, 640), 0
@@ -35,12 +36,12 @@ class FakeEncoder:
 
 
 class FakeMethod:
-    """Draws the mean of what a frame hears, beside the length of the voice that was retrieved."""
+    """Renders the mean of a frame's samples, beside the length of the voice that its face was retrieved from."""
 
     def __init__(self) -> None:
         self.retrieved: list[int] = []
 
-    def retrieve(self, pieces: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    def retrieve(self, pieces: Iterable[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         self.retrieved.append(sum(piece.shape[1] for piece in pieces))
         return (torch.tensor(float(self.retrieved[-1])),)
 
@@ -82,7 +83,7 @@ def test_a_microphones_own_rate_gives_the_frames_of_16_khz(rate):
     torch.testing.assert_close(shown, expected, atol=0.02, rtol=0)
 
 
-def test_the_face_is_recalled_less_and_less_often_and_then_never():
+def test_the_face_is_retrieved_less_and_less_often_and_then_never():
     ours, method = fake_stream()
     for piece in (0.1 * torch.randn(22 * 16_000)).split(800):
         ours.feed(piece)
@@ -92,12 +93,12 @@ def test_the_face_is_recalled_less_and_less_often_and_then_never():
     assert retrieved == [1_600 * n for n in (1, 2, 4, 8, 16, 32, 64, 128, 200)]
 
 
-def test_a_piece_is_shown_with_the_face_that_it_recalls():
+def test_a_piece_is_shown_with_the_face_retrieved_from_it():
     ours, _ = fake_stream()
     assert ours.feed(0.1 * torch.randn(16_000))[:, 1].unique().tolist() == [16_000]
 
 
-def test_of_a_late_piece_only_the_newest_frame_is_drawn():
+def test_of_a_late_piece_only_the_newest_frame_is_rendered():
     speech = torch.randn(16_000) / 10
     every, newest = fake_stream()[0], fake_stream()[0]
     frames = every.feed(speech)
@@ -138,9 +139,9 @@ def test_once_settled_the_frames_are_those_of_a_file(model, method, monkeypatch)
 
 @pytest.mark.parametrize(("method", "late"), [("speech2video", 90), ("sdfa", 80), ("s2f_sdfa", 80)])
 def test_a_frame_is_known_a_tenth_of_a_second_after_its_end(model, method, late):
-    ear, frames = model._method(method, None).encoder(), 0
+    encoder, frames = model._method(method, None).encoder(), 0
     for k, piece in enumerate(torch.randn(1, 8_000).split(160, dim=1), start=1):  # 10 ms each
-        frames += len(ear.feed(piece))
+        frames += len(encoder.feed(piece))
         assert frames == max(0, 10 * k - late) // 40
 
 

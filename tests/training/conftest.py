@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator
 
 from s2v_core.face.align import TEMPLATE
+from tests.training.evaluation.rows import clip_row
 from training.data import shards
 from training.data.clips import Clips
 from training.data.shards import Row
@@ -115,3 +116,23 @@ def resumed(tmp_path: Path) -> Callable[..., tuple]:
         return straight, start(make, "killed")
 
     return both
+
+
+@pytest.fixture
+def small(tmp_path, store) -> Path:
+    """A prepared corpus of four clips of half a second."""
+    rng, clips = np.random.default_rng(0), []
+    points = np.repeat(TEMPLATE[None], 12, axis=0).astype(np.float32)
+    splits = {
+        "2003_A_NEU": "test",
+        "2003_B_NEU": "train",
+        "2009_A_SAD": "test",
+        "2011_A_NEU": "unobserved",
+    }
+    for name, split in splits.items():
+        frames = rng.integers(0, 256, (12, 128, 96, 3), np.uint8)
+        speech = rng.normal(0, 3000, (12, 640)).astype(np.int16)
+        arrays = {"frames": frames, "speech": speech, "points": points}
+        clips.append((clip_row(name, split), arrays))
+    store(tmp_path, clips)
+    return tmp_path

@@ -1,4 +1,4 @@
-"""Curves of a run, against the log they are drawn from."""
+"""Curves of a run, against the log that they show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.engine.config import Schedule
 from training.engine.logger import Logger
 
 
-def test_what_a_journal_wrote_is_drawn_without_its_speed(tmp_path):
+def test_what_a_logger_wrote_is_plotted_without_its_speed(tmp_path):
     with Logger(tmp_path / "run" / "sdfa", Schedule(steps=60, batch=2), 0) as logger:
         logger.folder.mkdir(parents=True)
         for step in range(60):

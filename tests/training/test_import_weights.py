@@ -86,7 +86,9 @@ def test_senet_50_has_every_published_layer_once():
         ("ferplus", SENet(TINY_SENET), senet_names(), SENetConfig),
     ],
 )
-def test_a_teacher_computes_the_same_under_either_name(tiny, tmp_path, name, network, names, config):
+def test_a_teacher_computes_the_same_under_either_name(
+    tiny, tmp_path, name, network, names, config
+):
     weights = as_published(network.eval(), names)
     if name == "ferplus":
         weights["classifier.weight"] = weights["classifier.weight"][:, :, None, None]
@@ -264,7 +266,7 @@ def published_sdfa(file: dict, windows: Tensor, picture: Tensor, draw: Tensor) -
     return F.conv_transpose2d(x, w["generator.dcl.5.weight"], stride=2, padding=1).tanh()
 
 
-def test_the_published_sdfa_draws_what_its_authors_draws(crema, tmp_path):
+def test_the_published_sdfa_renders_what_its_authors_renders(crema, tmp_path):
     """crema.dat's own sizes: 55,286,340 floats, as its file's length shows."""
     tensors = [t for part in ("encoder", "encoder_id", "generator") for t in crema[part].values()]
     assert sum(t.numel() for t in tensors if t.is_floating_point()) == 55_286_340

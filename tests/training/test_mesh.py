@@ -110,3 +110,4 @@ def test_without_mediapipe_it_says_how_to_run_it(data):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "run it as --help says" in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("mesh: ")

@@ -49,7 +49,7 @@ def test_a_speech_as_fast_as_it_was_moves_as_it_did():
     torch.testing.assert_close(faster(motion, 1.0), motion)
 
 
-def test_a_copy_is_heard_as_long_as_its_motion_lasts(trainer):
+def test_a_copys_speech_lasts_as_long_as_its_motion(trainer):
     model = SETTINGS.model
     for copies in trainer.copies:
         assert len(copies) == SETTINGS.copies

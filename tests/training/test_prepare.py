@@ -198,13 +198,13 @@ def test_a_lost_shard_is_made_again_and_the_others_are_not(out, root, weights):
 
 
 @pytest.mark.corpus
-def test_a_clip_that_was_mended_is_tried_again(out, root, weights, corpus, sources, tmp_path):
-    mended = tmp_path / "root"
-    shutil.copytree(root, mended, symlinks=True)
+def test_a_clip_that_was_fixed_is_tried_again(out, root, weights, corpus, sources, tmp_path):
+    fixed = tmp_path / "root"
+    shutil.copytree(root, fixed, symlinks=True)
     shutil.copytree(out, tmp_path / "out")
-    flv = mended / "VideoFlash" / f"{CUT}.flv"
+    flv = fixed / "VideoFlash" / f"{CUT}.flv"
     replaced(flv, (corpus / "VideoFlash" / f"{sources[0]}.flv").read_bytes())
-    report = prepare("crema_d", mended, tmp_path / "out", weights, workers=1)
+    report = prepare("crema_d", fixed, tmp_path / "out", weights, workers=1)
     assert report["kept"] == len(GOOD) + 2
     assert CUT in {row["name"] for row in table(tmp_path / "out" / "clips.csv")}
 

@@ -36,7 +36,7 @@ DISCRIMINATORS = ("d_id", "d_frame", "d_sync")
 
 
 def features(clips: Clips) -> list[dict[str, torch.Tensor]]:
-    """Step l of clip i is heard as (i, l); its maps are drawn from i, far from 0 and 1."""
+    """Step l of clip i is encoded as (i, l); its maps are drawn from i, far from 0 and 1."""
     rng, seen = np.random.default_rng(0), []
     for place, row in enumerate(clips.rows):
         steps = torch.arange(4.0 * row.frames)
@@ -184,7 +184,7 @@ def test_each_discriminator_teaches_the_composer(stage2, term):
     assert grown.abs().sum() > 0
 
 
-def test_no_discriminator_plays_before_the_warm_up_ends(clips, changed):
+def test_no_discriminator_is_trained_before_the_warm_up_ends(clips, changed):
     torch.manual_seed(0)
     stage2 = trainer(
         clips, variant(SETTINGS, schedule=variant(SETTINGS.schedule, warmup=2, steps=99))
@@ -199,7 +199,7 @@ def test_no_discriminator_plays_before_the_warm_up_ends(clips, changed):
 
 
 def test_equations_4_to_6_by_hand(stage2):
-    """Discriminators whose scores tell what they were shown: the losses are then known."""
+    """Discriminators whose scores show what they were given: the losses are then known."""
     batch = stage2.batch(0)
     fake, aligned = torch.zeros_like(batch.real), [torch.zeros_like(m) for m in batch.maps]
 
@@ -314,7 +314,7 @@ MOVING = variant(
 )
 
 
-def test_a_composer_that_draws_motion_is_given_the_clips_own(clips):
+def test_a_composer_that_renders_motion_is_given_the_clips_own(clips):
     moving = trainer(clips, MOVING)
     batch = moving.batch(0)
     assert batch.source.shape == (2, 4, 11)
@@ -323,13 +323,13 @@ def test_a_composer_that_draws_motion_is_given_the_clips_own(clips):
         assert (frame == shown).all(1).any()
 
 
-def test_a_head_that_moves_is_told_the_whole_clips_pose(clips):
+def test_a_head_that_moves_is_given_the_whole_clips_pose(clips):
     means = clips.mean_poses()
     for pose in trainer(clips, MOVING).batch(0).pose:
         assert torch.isclose(pose, means).all(1).any()
 
 
-def test_a_composer_that_draws_motion_learns_finer_detail(clips, changed):
+def test_a_composer_that_renders_motion_learns_finer_detail(clips, changed):
     moving = trainer(clips, MOVING)
     batch = moving.batch(0)
     stats = {}

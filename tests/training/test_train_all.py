@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from s2v_core.errors import UserError
 from training import train_all
 from training.train_all import STEPS
 
@@ -56,6 +57,31 @@ def test_a_network_without_settings_is_the_bases_but_never_a_classifier_or_an_op
     train_all.train(tmp_path, run, configs(tmp_path / "configs", *left_out), base)
     assert {path.name for path in (run / "export").iterdir()} == {"landmarks"}
     assert not set(ran) & set(left_out) and len(ran) == len(STEPS) - len(left_out)
+
+
+def test_without_its_folder_of_settings_nothing_is_copied_or_trained(tmp_path, ran):
+    network(tmp_path / "base" / "cpc")
+    with pytest.raises(UserError, match="mistyped: no such folder of settings"):
+        train_all.train(tmp_path, tmp_path / "run", tmp_path / "mistyped", tmp_path / "base")
+    assert not ran and not (tmp_path / "run").exists()
+
+
+def test_a_step_that_fails_stops_the_others_and_the_command_ends_with_2(
+    tmp_path, monkeypatch, capsys
+):
+    started = []
+
+    def run(command: list[str], check: bool) -> SimpleNamespace:
+        started.append(command)
+        return SimpleNamespace(returncode=1)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    line = ["train_all", "--data", "d", "--run", str(tmp_path / "run"), "--out", "o"]
+    line += ["--configs", str(configs(tmp_path / "configs")), "--base", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", line)
+    assert train_all.main() == 2
+    assert len(started) == 1
+    assert capsys.readouterr().err.startswith(f"train_all: {STEPS[0][1]} stopped")
 
 
 def test_classifiers_and_optional_networks_that_were_not_trained_are_not_exported(tmp_path):

@@ -5,22 +5,24 @@ A clip that cannot be used raises UnusableError with a reason, which is counted,
 
 from __future__ import annotations
 
-import re
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
-import imageio_ffmpeg
+import av
 import numpy as np
+import soundfile
+from av.audio.frame import AudioFrame
+from av.container import InputContainer
 from torch import Tensor
 
 from s2v_core.errors import AudioError, CheckpointError, UserError
 from s2v_core.face.align import TEMPLATE, crop, similarity
-from s2v_core.face.landmarks import LandmarkConfig, LandmarkNet, detect_all, locate
+from s2v_core.face.landmarks import Box, LandmarkConfig, LandmarkNet, detect_all, locate
 from s2v_core.face.points import LIDS, POINTS, smooth_points
-from s2v_core.media import audio
+from s2v_core.media import audio, reader
+from s2v_core.media.decode import UnreadableError
 from s2v_core.models import checkpoint
 from s2v_core.rates import FPS, FRAME_SAMPLES, SAMPLE_RATE
 from training.data.corpora import Clip
@@ -93,7 +95,7 @@ def _check_files(clip: Clip) -> None:
 
 
 def _apart(clip: Clip) -> tuple[Picture, Tensor]:
-    return decode(clip.video), _heard(clip.audio)
+    return decode(clip.video), _sound(clip.audio)
 
 
 def _together(path: Path) -> tuple[Picture, Tensor]:
@@ -104,10 +106,10 @@ def _together(path: Path) -> tuple[Picture, Tensor]:
         shown = len(picture.frames) / FPS
         if picture.seconds - shown > MAX_MISMATCH:
             raise UnusableError("cut short", f"{shown:.2f} s of {picture.seconds:.2f} s")
-        return picture, _heard(wav)
+        return picture, _sound(wav)
 
 
-def _heard(path: Path) -> Tensor:
+def _sound(path: Path) -> Tensor:
     try:
         return audio.load(path)
     except AudioError as error:
@@ -120,40 +122,40 @@ def read_frames(path: Path) -> np.ndarray:
 
 
 def decode(path: Path, wav: Path | None = None) -> Picture:
-    """Decode a video, and its sound into the file ``wav`` if that is given, in step with each other.
+    """Decode a video, and its sound into the file ``wav`` if that is given, on one clock.
 
-    Of a variable or another frame rate, the frame of each time is taken. In one run of ffmpeg: asked for
-    one stream of an MPEG file alone, it would count that stream's time from its own first packet.
+    Of a variable or another frame rate, the frame of each time is taken.
     """
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-i", str(path)]
-    command += ["-map", "0:v:0", "-vf", f"fps={FPS}", "-c:v", "ppm"]
-    command += ["-f", "image2pipe", "-"]
-    if wav is not None:
-        command += ["-map", "0:a:0", "-af", "aresample=async=1:first_pts=0"]
-        command += ["-c:a", "pcm_f32le", str(wav)]
-    done = subprocess.run(command, capture_output=True)
-    log = done.stderr.decode(errors="replace")
-    if wav is not None and "Video: " in log and "Audio: " not in log:
+    try:
+        with reader.opened(path) as video:
+            if wav is None:
+                frames = list(reader.pictures(video, [reader.constant_rate(FPS)]))
+            else:
+                frames = _frames_and_sound(video, wav)
+            rate = video.streams.video[0].average_rate or 0
+            seconds = (video.duration or 0) / av.time_base
+    except UnreadableError as error:
+        raise UnusableError("the video cannot be decoded", str(error)) from error
+    if not frames:
+        raise UnusableError("the video cannot be decoded", "no frames")
+    return Picture(np.stack(frames), round(float(rate), 2), seconds)
+
+
+def _frames_and_sound(video: InputContainer, wav: Path) -> list[np.ndarray]:
+    """Return the frames (H, W, 3) uint8 RGB of ``video``, and write its sound into ``wav``."""
+    if not video.streams.audio:
         raise UnusableError("no audio track")
-    frames = _pictures(done.stdout)
-    if not len(frames):
-        raise UnusableError("the video cannot be decoded", log.strip().rpartition("\n")[2])
-    rate = re.search(r"([\d.]+) fps", log)
-    long = re.search(r"Duration: (\d+):(\d+):([\d.]+)", log)
-    hours, minutes, seconds = map(float, long.groups()) if long else (0, 0, 0)
-    return Picture(frames, float(rate[1]) if rate else 0, 3600 * hours + 60 * minutes + seconds)
-
-
-def _pictures(stream: bytes) -> np.ndarray:
-    """Return the frames (N, H, W, 3) of a row of binary PPM pictures of one size."""
-    head = re.match(rb"P6\n(\d+) (\d+)\n255\n", stream)
-    if head is None:
-        return np.zeros((0, 0, 0, 3), np.uint8)
-    width, height = int(head[1]), int(head[2])
-    size = head.end() + 3 * width * height
-    n = len(stream) // size
-    pictures = np.frombuffer(stream, np.uint8, n * size).reshape(n, size)
-    return pictures[:, head.end() :].reshape(n, height, width, 3)
+    frames, blocks, rate = [], [], 0
+    for frame in reader.read(video, [reader.constant_rate(FPS)], reader.FROM_THE_START):
+        if isinstance(frame, AudioFrame):
+            blocks.append(frame.to_ndarray().reshape(-1, frame.layout.nb_channels))
+            rate = frame.sample_rate
+        else:
+            frames.append(frame.to_ndarray())
+    if not blocks:
+        raise UnusableError("the sound cannot be used", "nothing of it can be decoded")
+    soundfile.write(wav, np.concatenate(blocks), rate, subtype="FLOAT")
+    return frames
 
 
 def find_points(frames: np.ndarray, landmarks: Path | None, net: LandmarkNet | None) -> np.ndarray:
@@ -180,7 +182,7 @@ def _corpus_points(landmarks: Path, n_frames: int) -> np.ndarray:
     return smooth_points(points, SMOOTHING["exact"])
 
 
-def find_face(frames: np.ndarray) -> tuple[float, ...]:
+def find_face(frames: np.ndarray) -> Box:
     """Return the box (x, y, width, height) of the one face in ``frames (N, H, W, 3)``.
 
     Raises UnusableError when most of LOOKS frames have none, or a second one beside the largest.
@@ -193,7 +195,8 @@ def find_face(frames: np.ndarray) -> tuple[float, ...]:
     crowded = sum(len(boxes) > 1 for boxes in found)
     if 2 * crowded > LOOKS:
         raise UnusableError("two faces", f"in {crowded} of {LOOKS} frames looked at")
-    return tuple(np.median(largest, axis=0))
+    x, y, width, height = np.median(largest, axis=0)
+    return x, y, width, height
 
 
 def _crop(frame: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

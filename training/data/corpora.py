@@ -15,7 +15,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from s2v_core.errors import UserError
-from s2v_core.vocabulary import EMOTION_CODES
+from s2v_core.vocabulary import EMOTION_CODES, check_name
 from training.data import splits
 
 # How strongly an emotion is acted; XX: not given.
@@ -83,8 +83,9 @@ def read(corpus: str, root: Path, unobserved: Collection[str] | None = None) -> 
 
     Splits come from ``root/splits.csv`` where there is one, else from the names (see ``splits``), with
     the actors ``unobserved`` held out: by default those of the published lists.
-    Raises UserError when ``root`` does not hold the corpus.
+    Raises UserError when ``root`` does not hold the corpus, ValueError when ``corpus`` is none of CORPORA.
     """
+    check_name("corpus", corpus, CORPORA)
     table = splits.read(root / "splits.csv")
     held_out = CORPORA[corpus].unobserved if unobserved is None else unobserved
     for actor, group in groupby(CORPORA[corpus].clips(root), attrgetter("actor")):

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from s2v_core.errors import UserError
+from s2v_core.temporary import whole
 
 # Clips.
 SIZE = 64
@@ -87,6 +88,11 @@ class Shard:
     def __init__(self, stacks: dict[str, Stack]) -> None:
         self.stacks = stacks
 
+    def copy(self, out: Path, name: str, n: int) -> None:
+        """Append the first ``n`` frames, with their speech and points, of the finished shard ``name``."""
+        if n:
+            self.add(**{kind: np.load(path(out, name, kind), mmap_mode="r")[:n] for kind in KINDS})
+
     def add(self, **arrays: np.ndarray) -> int:
         """Append a clip's frames, speech and points, each (N, ...); return where it starts."""
         start = self.stacks["frames"].n
@@ -120,15 +126,10 @@ def path(out: Path, name: str, kind: str) -> Path:
 
 def write_table(path: Path, columns: Collection[str], rows: Iterable[dict[str, Any]]) -> None:
     """Write ``rows`` as CSV under a temporary name, then rename it, so that no half table is ever read."""
-    part = path.with_name(f".{path.name}")
-    try:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            writer: csv.DictWriter = csv.DictWriter(file, columns, extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(rows)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer: csv.DictWriter = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def read_table(path: Path) -> Iterator[dict[str, str]]:

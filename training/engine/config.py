@@ -98,4 +98,6 @@ def _assign(values: dict[str, Any], override: str) -> None:
     *parents, leaf = key.split(".")
     for parent in parents:
         values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise ValueError(f"{parent} is a single setting, not a group of settings")
     values[leaf] = yaml.safe_load(value)

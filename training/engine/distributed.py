@@ -65,6 +65,14 @@ def average(accelerator: Accelerator, stats: dict[str, float]) -> dict[str, floa
     return dict(zip(stats, accelerator.reduce(values, "mean").tolist(), strict=True))
 
 
+def anywhere(accelerator: Accelerator, happened: bool) -> bool:
+    """Return whether something ``happened`` in any of the processes, so that all decide the same."""
+    if accelerator.num_processes == 1:
+        return happened
+    count = torch.tensor(float(happened), device=accelerator.device)
+    return bool(accelerator.reduce(count, "sum").item())
+
+
 class SharedNorm(nn.SyncBatchNorm):
     """Batch norm over the batches of all processes, also on CPUs, which torch's own does not support."""
 

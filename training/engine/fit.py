@@ -13,6 +13,7 @@ from PIL import Image
 from s2v_core.command import run_command
 from training.engine.config import Schedule
 from training.engine.dry_run import report_cost
+from training.engine.interruption import resumable
 from training.engine.loop import Trainer, export, run
 from training.engine.optim import accelerated
 
@@ -32,7 +33,7 @@ def start(description: str, train: Callable[[argparse.Namespace], None]) -> int:
     add("--dry-run", action="store_true", help="print what it would take, and write nothing")
     add("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     args = parser.parse_args()
-    return run_command(parser.prog, lambda: train(args))
+    return run_command(parser.prog, lambda: resumable(lambda: train(args)))
 
 
 def seeded(schedule: Schedule) -> Accelerator:

@@ -14,6 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from s2v_core.errors import UserError
+from s2v_core.temporary import whole
 from training.engine.config import Schedule
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ class Logger:
         if self.silent:
             return
         (self.folder / "samples").mkdir(exist_ok=True)
-        picture.save(self.folder / "samples" / f"{step:07d}.png")
+        with whole(self.folder / "samples" / f"{step:07d}.png") as part:
+            picture.save(part)
         if self.board is not None:
             self.board.add_image("samples", np.asarray(picture), step, dataformats="HWC")
 
@@ -98,9 +100,8 @@ def truncate(log: Path, start: int) -> None:
     lines = log.read_text().splitlines(keepends=True)
     kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] < start]
     if kept != lines:
-        part = log.with_suffix(".part")
-        part.write_text("".join(kept))
-        part.replace(log)
+        with whole(log) as part:
+            part.write_text("".join(kept))
 
 
 def tensorboard(folder: Path, start: int) -> SummaryWriter:

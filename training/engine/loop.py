@@ -22,6 +22,7 @@ from s2v_core.models import checkpoint
 from s2v_core.settings import Settings
 from training.engine import distributed
 from training.engine.config import Schedule
+from training.engine.interruption import held, ignore_interrupts
 from training.engine.logger import Logger
 from training.engine.optim import Updates
 
@@ -82,8 +83,9 @@ def run(
     if accelerator.process_index:
         torch.manual_seed(schedule.seed + accelerator.process_index)
     start = _resume(accelerator, state)
-    batches = _batches(trainer, accelerator, start)
-    with Logger(folder, schedule, start, silent=not accelerator.is_main_process) as logger:
+    logger = Logger(folder, schedule, start, silent=not accelerator.is_main_process)
+    with held() as stop, logger:
+        batches = _batches(trainer, accelerator, start)
         for step in range(start, schedule.steps):
             with logger.waiting():
                 batch = next(batches)
@@ -91,14 +93,17 @@ def run(
             if not all(math.isfinite(value) for value in stats.values()):
                 raise _not_finite(folder, accelerator, step, stats, batch)
             done, last = step + 1, step == schedule.steps - 1
+            stopping = distributed.anywhere(accelerator, stop.requested)
             with writing(folder):
                 logger.log_step(step, stats)
-                if done % schedule.save_every == 0 or last:
+                if done % schedule.save_every == 0 or last or stopping:
                     _save(accelerator, state, done)
                     if picture is not None and accelerator.is_main_process:
                         logger.save_picture(done, picture())
                 if report is not None and (done % report_every == 0 or last):
                     logger.write(step, report())
+            if stopping:
+                raise stop.error(f"stopped after step {done}; the same command resumes.")
 
 
 def _batches(trainer: Trainer, accelerator: Accelerator, start: int) -> Iterator[Any]:
@@ -115,6 +120,7 @@ def _batches(trainer: Trainer, accelerator: Accelerator, start: int) -> Iterator
             pin_memory=accelerator.device.type == "cuda",
             # Else it would draw from the generator of noise and dropout.
             generator=torch.Generator(),
+            worker_init_fn=ignore_interrupts,
         )
     )
 

@@ -14,7 +14,7 @@ from demo import runs
 from demo.names import ALL_READY, NAMES
 from demo.runs import Runs
 from demo.tabs import studio
-from demo.tabs.studio import EMPTY, Inputs, Studio, join_lines, show
+from demo.tabs.studio import EMPTY, Inputs, Panel, Studio, join_lines, show
 from s2v_core.analysis import reference
 from s2v_core.errors import FaceError
 from s2v_core.media import video
@@ -44,6 +44,7 @@ def test_videos_appear_one_by_one_and_stay(fake_model, sound, bar):
     assert [step[-1] for step in steps[:2]] == [runs.WORKING, "1 of 3 ready; SDFA is next…"]
     assert steps[-1][4:8] == (*["took 1.5 s · real-time factor 0.75"] * 3, "")
     assert steps[-1][-1] == ALL_READY
+    assert "side-by-side video is next" in steps[-2][-1]
 
 
 def test_the_side_by_side_file_comes_last_with_every_method(fake_model, sound, bar):
@@ -158,3 +159,7 @@ def test_an_offset_at_the_end_of_the_search_is_none(fake_model, offset, words):
 
 def test_joined_lines_leave_out_what_is_empty():
     assert join_lines(["a", "", "b"]) == "a  \nb"
+
+
+def test_a_panel_has_no_note_of_its_own():
+    assert Panel("sdfa", "a.mp4").note == ""

@@ -47,7 +47,9 @@ def test_blur_lowers_sharpness_and_structure_but_not_motion(clip: Tensor) -> Non
     assert metrics.motion_correlation(clip, soft) > 0.99
 
 
-def test_motion_correlation_is_blind_to_level_and_contrast_and_hears_the_sign(clip: Tensor) -> None:
+def test_motion_correlation_does_not_depend_on_level_and_contrast_but_on_the_sign(
+    clip: Tensor,
+) -> None:
     assert metrics.motion_correlation(clip, 0.5 * clip + 0.2) == pytest.approx(1, abs=1e-4)
     assert metrics.motion_correlation(clip, -clip) == pytest.approx(-1, abs=1e-4)
 

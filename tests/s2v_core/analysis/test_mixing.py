@@ -25,7 +25,9 @@ def model() -> Speech2Video:
 
 @pytest.fixture(scope="module")
 def observed(model) -> Speakers:
-    return Speakers.of(model)
+    speakers = Speakers.of(model)
+    assert speakers is not None
+    return speakers
 
 
 @pytest.fixture(scope="module")

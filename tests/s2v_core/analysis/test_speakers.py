@@ -45,9 +45,9 @@ def test_a_face_is_the_mean_of_the_speakers_clips(small) -> None:
 
 
 def test_an_emotion_is_all_speakers_or_ones_own(small) -> None:
-    remembered = small.students.emotions
-    torch.testing.assert_close(small.emotion("NEU"), unit(remembered[[1, 3]].mean(0))[None])
-    torch.testing.assert_close(small.emotion("HAP", "b"), unit(remembered[0])[None])
+    stored = small.students.emotions
+    torch.testing.assert_close(small.emotion("NEU"), unit(stored[[1, 3]].mean(0))[None])
+    torch.testing.assert_close(small.emotion("HAP", "b"), unit(stored[0])[None])
 
 
 @pytest.mark.parametrize("ask", [("face", "c"), ("emotion", "ANG"), ("emotion", "HAP", "c")])
@@ -57,7 +57,7 @@ def test_who_was_not_observed_is_refused_in_words(small, ask) -> None:
         getattr(small, method)(*arguments)
 
 
-def test_likeness_is_the_cosine_with_the_nearest_clip(small) -> None:
+def test_similarity_is_the_cosine_with_the_nearest_clip(small) -> None:
     """Against torch's own cosine, about the memory's mean as ``retrieve`` has it."""
     nu = torch.rand(1, 5, generator=torch.Generator().manual_seed(1))
     centre = small.students.faces.mean(0)
@@ -65,7 +65,7 @@ def test_likeness_is_the_cosine_with_the_nearest_clip(small) -> None:
     expected = {"a": cosines[[1, 2]].max().item(), "b": cosines[[0, 3]].max().item()}
     near = small.nearest_faces(Voice(torch.rand(1, 6), nu, None))
     assert near == pytest.approx(expected, abs=1e-5)
-    assert list(near) == sorted(expected, key=expected.get, reverse=True)
+    assert list(near) == sorted(expected, key=lambda name: expected[name], reverse=True)
 
 
 def test_a_list_of_another_length_is_refused(small) -> None:
@@ -83,26 +83,29 @@ def model():
     return s2v_core.load(ROOT / "checkpoints" / "avatars", "cpu", "float32")
 
 
-def test_the_shipped_list_is_in_the_memorys_order(model) -> None:
+def test_the_shipped_list_is_in_the_stored_clips_order(model) -> None:
     """Clips of one speaker look alike and those of two do not: no clip is nearer to a stranger's mean."""
     known = Speakers.of(model)
+    assert known is not None
     faces = model.networks["students"].faces
     means = torch.cat([known.face(speaker) for speaker in known.speakers])
     centre = faces.mean(0)
-    likeness = F.normalize(faces - centre) @ F.normalize(means - centre).T
-    nearest = [list(known.speakers)[i] for i in likeness.argmax(1)]
+    similarity = F.normalize(faces - centre) @ F.normalize(means - centre).T
+    nearest = [list(known.speakers)[i] for i in similarity.argmax(1)]
     assert nearest == [clip.actor for clip in known.clips]
 
 
 def test_an_observed_voice_finds_its_emotion_all_along(model) -> None:
     waveform = audio.load(ROOT / "demo" / "examples" / "sad_woman_german.wav")
-    times, emotions = explain.emotions(model, Speakers.of(model), waveform)
+    known = Speakers.of(model)
+    assert known is not None
+    times, emotions = explain.emotions(model, known, waveform)
     assert times[0] == pytest.approx(0.5) and times[-1] < len(waveform) / SAMPLE_RATE - 0.4
     assert all(len(values) == len(times) for values in emotions.values())
     assert {max(emotions, key=lambda e: emotions[e][i]) for i in range(len(times))} == {"SAD"}
 
 
-def test_the_emotion_alone_is_what_the_students_hear(model) -> None:
+def test_the_emotion_alone_is_that_of_the_whole_voice(model) -> None:
     waveform = audio.load(ROOT / "demo" / "examples" / "sad_woman_german.wav")
     voice = model.encode(waveform[None])
     assert torch.equal(explain.emotion(model, waveform), voice.mu)

@@ -38,7 +38,7 @@ def test_a_blink_comes_every_few_seconds_and_not_in_step(minute):
     assert gaps.std() > 0.3
 
 
-def test_every_blink_all_but_shuts_the_eyes(minute):
+def test_every_blink_all_but_closes_the_eyes(minute):
     deepest = np.array([minute[run].min() for run in blinks(minute)])
     assert deepest.min() >= DEEPEST
     assert (

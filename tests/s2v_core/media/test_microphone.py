@@ -1,4 +1,4 @@
-"""Recording and listening, with a made sounddevice in place of the real one."""
+"""Recordings and streams, with a made sounddevice in place of the real one."""
 
 from __future__ import annotations
 
@@ -6,23 +6,10 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 
 from s2v_core.errors import MicrophoneError
 from s2v_core.media import microphone
-
-EDGE = 400  # samples at either end that a resampler may bend
-
-
-def assert_is_tone(loaded: torch.Tensor, seconds: float, peak: float = 0.5) -> None:
-    """Compare with the sine's closed form at 16 kHz: pitch, level, length and start at once."""
-    assert loaded.dtype == torch.float32
-    assert loaded.ndim == 1
-    assert abs(len(loaded) - seconds * 16_000) <= 1
-    expected = peak * np.sin(2 * np.pi * 440 * np.arange(len(loaded)) / 16_000)
-    error = np.abs(loaded.numpy() - expected)[EDGE:-EDGE]
-    assert error.max() < 0.02  # mu-law's own step
-
+from tests.s2v_core.media.tones import EDGE, assert_is_tone
 
 FAKE_MICROPHONE = """
 import numpy
@@ -91,18 +78,18 @@ class InputStream:
 """
 
 
-def test_what_a_live_microphone_hears_comes_at_16_khz(device):
+def test_a_live_microphones_sound_comes_at_16_khz(device):
     device(FAKE_MICROPHONE + FAKE_STREAM)
-    pieces = microphone.listen(25)
-    heard = next(pieces)  # all that waited since it was opened
-    assert abs(len(heard) - 32_000) < 100
-    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(len(heard)) / 16_000)
-    assert np.abs(heard.numpy() - expected)[EDGE:].max() < 0.02
+    pieces = microphone.stream(25)
+    recorded = next(pieces)  # all that waited since it was opened
+    assert abs(len(recorded) - 32_000) < 100
+    expected = 0.5 * np.sin(2 * np.pi * 440 * np.arange(len(recorded)) / 16_000)
+    assert np.abs(recorded.numpy() - expected)[EDGE:].max() < 0.02
     pieces.close()
 
 
-def test_listening_without_a_device_says_so(device):
+def test_a_stream_without_a_device_says_so(device):
     broken = "\ndef query_devices(kind):\n    raise PortAudioError('Error querying device -1')\n"
     device(FAKE_MICROPHONE + broken)
     with pytest.raises(MicrophoneError, match="no microphone"):
-        next(microphone.listen(25))
+        next(microphone.stream(25))

@@ -14,7 +14,7 @@ def plain(level: int, n: int) -> list[np.ndarray]:
     return [np.full((32, 24, 3), level, np.uint8)] * n
 
 
-def test_every_panel_is_in_its_place_and_one_that_ends_is_held(tmp_path) -> None:
+def test_every_panel_is_in_its_place_and_one_that_ends_keeps_its_last_frame(tmp_path) -> None:
     path = tmp_path / "all.mp4"
     panels = {"one": plain(40, 5), "two": plain(120, 2), "three": plain(220, 9)}
     montage.write(path, panels, 5, 25, torch.zeros(3200))

@@ -79,8 +79,8 @@ def test_streams_are_what_browsers_play_and_as_long_as_the_frames(
     assert "Audio: aac" in report
     sound = sound_of(path)
     assert abs(len(sound) - 48_000) <= 1_024  # one AAC block
-    heard = sound[: round(min(speech_seconds, 3) * 16_000)]
-    assert dominant_hz(heard) == pytest.approx(440, abs=3)
+    spoken = sound[: round(min(speech_seconds, 3) * 16_000)]
+    assert dominant_hz(spoken) == pytest.approx(440, abs=3)
     assert np.abs(sound[round(speech_seconds * 16_000) + 1_024 :]).max(initial=0) < 0.01
 
 
@@ -115,7 +115,7 @@ def test_colours_keep_their_order(tmp_path, speech):
         assert np.abs(frame.mean(axis=(0, 1)) - colour).max() < 4
 
 
-def test_progress_tells_of_every_frame(tmp_path, speech):
+def test_progress_reports_every_frame(tmp_path, speech):
     calls = []
     video.write(
         tmp_path / "talk.mp4", numbered(7), 7, 25, speech, progress=lambda *call: calls.append(call)
@@ -142,7 +142,7 @@ def test_frames_are_not_kept(tmp_path, speech):
 class Counted(np.ndarray):
     """An array that a WeakSet can hold: plain ones cannot be hashed."""
 
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -217,7 +217,7 @@ def test_a_folder_is_not_overwritten(tmp_path, speech):
     assert [path.name for path in tmp_path.rglob("*")] == ["talk.mp4"]
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, speech):
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path, speech):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # the sound fits, noise does not
     try:

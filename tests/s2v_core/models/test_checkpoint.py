@@ -109,7 +109,7 @@ def test_a_missing_file_is_named(saved, name):
     assert f"{name} is missing" in refusal(saved[0])
 
 
-def test_a_missing_folder_is_an_error_to_mend(tmp_path):
+def test_a_missing_folder_is_an_error_to_fix(tmp_path):
     assert "missing" in refusal(tmp_path / "nowhere")
 
 

@@ -39,7 +39,7 @@ def test_the_card_is_one_and_names_every_network(hub_stand_in, api) -> None:
         "visibility" if "visibility" in hub_stand_in.created[0] else "private"
     ]
     card = ModelCard(hub_stand_in.repos["models/someone/faces"]["README.md"].decode())
-    assert card.data.library_name == "speech2video"
+    assert card.data.to_dict()["library_name"] == "speech2video"
     networks = {path.parent.name for path in MODEL.glob("*/model.safetensors")}
     assert all(f"| {name} |" in card.text for name in networks)
     assert 's2v_core.from_pretrained("someone/faces"' in card.text
@@ -59,14 +59,14 @@ def test_only_a_model_sets_own_files_go(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(("status", "words"), [(401, "hf auth login"), (403, "may not write")])
-def test_refusals_are_told_in_words(hub_stand_in, api, status, words) -> None:
+def test_refusals_are_put_in_words(hub_stand_in, api, status, words) -> None:
     hub_stand_in.refuse = status
     with pytest.raises(UserError, match=words):
         hub.publish(MODEL, "someone/faces", api=api)
 
 
 @pytest.mark.parametrize(("repo", "revision"), [("no/body", "main"), ("someone/faces", "v9")])
-def test_what_is_not_there_is_told_in_words(hub_stand_in, api, repo, revision) -> None:
+def test_what_is_missing_is_put_in_words(hub_stand_in, api, repo, revision) -> None:
     hub_stand_in.repos["models/someone/faces"] = {}
     with pytest.raises(CheckpointError, match="no model on the Hub"):
         hub.fetch(repo, revision, api)

@@ -33,7 +33,7 @@ def composer() -> Composer:
     return Composer(TINY).eval()
 
 
-def test_the_paper_hears_the_four_steps_of_a_frame():
+def test_the_papers_window_is_the_four_steps_of_a_frame():
     assert ComposerConfig().window == 4
     assert ComposerConfig(look=8).window == 20
 
@@ -90,7 +90,7 @@ def test_a_batch_is_its_clips_one_by_one(composer):
 
 
 @torch.inference_mode()
-def test_a_frame_hears_its_own_window_alone(composer):
+def test_a_frame_depends_on_its_own_window_alone(composer):
     windows, *rest = inputs()
     before, _ = composer(windows, *rest)
     windows[:, 2] *= -20

@@ -19,7 +19,7 @@ from s2v_core.rates import HOP, STEPS_PER_SECOND
 from s2v_core.streaming.encoders import ContextEncoder, encode_pieces
 
 SMALL = CPCConfig(channels=(8,) * 5, context=6)
-EARLIEST, LATEST = -153, 311  # samples, from 160 t, of the first and last that z_t hears
+EARLIEST, LATEST = -153, 311  # samples, from 160 t, of the first and last that z_t depends on
 
 
 @pytest.fixture
@@ -47,21 +47,21 @@ def test_the_field_of_a_step_follows_from_the_kernels():
     assert (-before, reach - before) == (EARLIEST, LATEST)
 
 
-def test_a_latent_hears_its_field_and_nothing_else(cpc, speech):
+def test_a_latent_depends_on_its_field_and_nothing_else(cpc, speech):
     audio = speech[:1].requires_grad_()
     latents, _ = cpc(audio)
     latents[0, 5].sum().backward()
-    heard = audio.grad[0].nonzero().flatten()
-    assert (heard.min(), heard.max()) == (5 * HOP + EARLIEST, 5 * HOP + LATEST)
+    reached = audio.grad[0].nonzero().flatten()
+    assert (reached.min(), reached.max()) == (5 * HOP + EARLIEST, 5 * HOP + LATEST)
 
 
-def test_the_context_hears_the_whole_past_and_nothing_later(cpc, speech):
+def test_the_context_depends_on_the_whole_past_and_nothing_later(cpc, speech):
     audio = speech[:1].requires_grad_()
     _, context = cpc(audio)
     context[0, 5].sum().backward()
-    heard = audio.grad[0].nonzero().flatten()
-    assert heard.min() < HOP
-    assert heard.max() == 5 * HOP + LATEST
+    reached = audio.grad[0].nonzero().flatten()
+    assert reached.min() < HOP
+    assert reached.max() == 5 * HOP + LATEST
 
 
 def test_later_speech_leaves_the_context_as_it_was(cpc, speech):
@@ -98,7 +98,7 @@ def test_silence_gives_finite_numbers(cpc):
 
 
 @torch.inference_mode()
-def test_what_others_hear_is_the_context_or_both(cpc):
+def test_other_networks_are_given_the_context_or_both(cpc):
     speech = torch.randn(2, 1600)
     latents, context = cpc.float()(speech)
     assert torch.equal(cpc.features(speech), context)
@@ -169,29 +169,29 @@ PIECES = [[1920], [160] * 12, [1] * 7 + [1913], [311, 9, 700, 900], [40] * 40 + 
 @pytest.mark.parametrize("sizes", PIECES)
 @pytest.mark.parametrize("recurrence", ["GRU", "LSTM"])
 @torch.inference_mode()
-def test_speech_in_pieces_is_heard_as_the_whole(recurrence, sizes):
+def test_speech_in_pieces_is_encoded_as_the_whole(recurrence, sizes):
     torch.manual_seed(0)
     cpc = CPC(SMALL.model_copy(update={"latents": True, "recurrence": recurrence})).double()
     speech = torch.randn(2, 1920, generator=torch.Generator().manual_seed(1)).double()
-    heard = torch.cat(list(encode_pieces(cpc, speech.split(sizes, dim=1))), dim=1)
-    torch.testing.assert_close(heard, cpc.features(speech), rtol=0, atol=1e-12)
+    steps = torch.cat(list(encode_pieces(cpc, speech.split(sizes, dim=1))), dim=1)
+    torch.testing.assert_close(steps, cpc.features(speech), rtol=0, atol=1e-12)
 
 
 @torch.inference_mode()
-def test_a_step_is_heard_as_soon_as_its_field_is_whole_steps(cpc, speech):
-    listener = ContextEncoder(cpc)
+def test_a_step_is_known_as_soon_as_its_field_is_whole_steps(cpc, speech):
+    encoder = ContextEncoder(cpc)
     known = 0
     for k, piece in enumerate(speech.split(HOP, dim=1), start=1):
-        known += listener.feed(piece).shape[1]
+        known += encoder.feed(piece).shape[1]
         assert known == max(0, k - 1)  # of 10 ms each
-        assert listener._latents._held.shape[1] <= 3 * HOP + HOP
+        assert encoder._latents._kept.shape[1] <= 3 * HOP + HOP
 
 
 @torch.inference_mode()
 def test_less_than_a_step_is_nothing(cpc):
-    listener = ContextEncoder(cpc)
-    assert listener.feed(torch.zeros(1, 159).double()).shape == (1, 0, SMALL.features)
-    assert listener.finish().shape == (1, 0, SMALL.features)
+    encoder = ContextEncoder(cpc)
+    assert encoder.feed(torch.zeros(1, 159).double()).shape == (1, 0, SMALL.features)
+    assert encoder.finish().shape == (1, 0, SMALL.features)
 
 
 @pytest.mark.parametrize("form", ["last", "stats"])

@@ -98,11 +98,11 @@ def test_folded_norms_change_no_frame(n_sides):
 
 
 @torch.inference_mode()
-def test_frames_drawn_in_bfloat16_look_the_same():
+def test_frames_rendered_in_bfloat16_look_the_same():
     network, code, maps = decoder().eval(), random(2, 3, 7), side_maps(2)
     network.train()(3 * random(2, 4, 7) + 1, maps)
     before = network.eval()(code, maps)
     network.fold(torch.bfloat16)
-    drawn = network(code, maps)
-    assert drawn.dtype == torch.float32 and not torch.equal(drawn, before)
-    assert (drawn - before).square().mean() < 1e-4  # of a range of 2: 46 dB
+    rendered = network(code, maps)
+    assert rendered.dtype == torch.float32 and not torch.equal(rendered, before)
+    assert (rendered - before).square().mean() < 1e-4  # of a range of 2: 46 dB

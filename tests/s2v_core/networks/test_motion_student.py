@@ -1,4 +1,4 @@
-"""S_mot: what it hears of the speech, and that pieces of it give what the whole does."""
+"""S_mot: what of the speech it depends on, and that pieces of it give what the whole does."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def test_it_gives_every_frame_its_motion(network):
     assert shut.shape == (2, 2, 9)
 
 
-def test_a_frame_hears_its_window_and_nothing_else(network):
+def test_a_frame_depends_on_its_window_and_nothing_else(network):
     steps = torch.randn(1, (4 + 9 + 2) * 4, SMALL.features, requires_grad=True)
     network.predict(steps)[0, 3].sum().backward()
-    heard = steps.grad[0].abs().sum(1).nonzero().flatten()
+    reached = steps.grad[0].abs().sum(1).nonzero().flatten()
     first = 3 * 4  # frame 3's own steps begin at (4 + 3) * 4
-    assert (heard.min(), heard.max()) == (first, first + SMALL.window - 1)
+    assert (reached.min(), reached.max()) == (first, first + SMALL.window - 1)
 
 
 def test_dilations_that_do_not_span_the_window_are_refused():
@@ -78,10 +78,10 @@ def test_the_spectrum_is_torchaudios_a_margin_later(network, speech):
 def test_pieces_give_what_the_whole_does(cpc, network, speech, sizes):
     whole = network.predict(network.padded(network.features(cpc, speech), 20))[0]
     steps = LocalEncoder(partial(network.features, cpc), SMALL.features)
-    ear = WindowEncoder(steps, SMALL.before * SMALL.hop, SMALL.window, SMALL.hop)
-    windows = [ear.feed(piece) for piece in speech.split(sizes, dim=1)] + [ear.finish(20)]
-    told = network.predict(torch.cat(windows))[:, 0]
-    torch.testing.assert_close(told, whole, atol=1e-5, rtol=1e-5)
+    encoder = WindowEncoder(steps, SMALL.before * SMALL.hop, SMALL.window, SMALL.hop)
+    windows = [encoder.feed(piece) for piece in speech.split(sizes, dim=1)] + [encoder.finish(20)]
+    predicted = network.predict(torch.cat(windows))[:, 0]
+    torch.testing.assert_close(predicted, whole, atol=1e-5, rtol=1e-5)
 
 
 def test_padding_repeats_the_ends_and_nothing_in_between(network):
@@ -93,7 +93,7 @@ def test_padding_repeats_the_ends_and_nothing_in_between(network):
     assert (padded[:, 56:] == steps[:, -1:]).all()
 
 
-def test_speech_after_the_last_frame_is_heard(network):
+def test_speech_after_the_last_frame_counts(network):
     steps = torch.randn(1, 80, SMALL.features)
     assert torch.equal(network.padded(steps, 10)[:, 16:], steps[:, :48])
 
@@ -111,20 +111,20 @@ def test_the_scale_is_that_of_the_output(network):
     torch.testing.assert_close(network(steps)[0], 3 * before)
 
 
-def test_lips_close_where_they_may_be_shut_and_nothing_else_changes():
+def test_lips_close_where_they_may_be_closed_and_nothing_else_changes():
     network = MotionStudent(SMALL.model_copy(update={"shut": 0.25, "stretch": 1.5}))
     motion = torch.tensor([2.0, 7.0]).expand(4, 2)
     chances = torch.tensor([0.0, 0.125, 0.25, 0.9])
-    told = network.articulated(motion, chances.logit())
-    torch.testing.assert_close(told[:, 0], torch.tensor([3.0, 2.25, 0.0, 0.0]))
-    assert torch.equal(told[:, 1], motion[:, 1])
+    predicted = network.articulated(motion, chances.logit())
+    torch.testing.assert_close(predicted[:, 0], torch.tensor([3.0, 2.25, 0.0, 0.0]))
+    assert torch.equal(predicted[:, 1], motion[:, 1])
 
 
 def test_members_are_asked_together(network):
     steps = torch.randn(2, 60, SMALL.features)
     motion, shut = network(steps)
-    for member, told, lips in zip(network.members, motion, shut, strict=True):
-        torch.testing.assert_close(told, member(steps)[..., :-1])
+    for member, predicted, lips in zip(network.members, motion, shut, strict=True):
+        torch.testing.assert_close(predicted, member(steps)[..., :-1])
         torch.testing.assert_close(lips, member(steps)[..., -1])
     assert not torch.allclose(motion[0], motion[1])
     expected = network.articulated((motion[0] + motion[1]) / 2, (shut[0] + shut[1]) / 2)
@@ -132,8 +132,8 @@ def test_members_are_asked_together(network):
 
 
 def test_no_opening_is_below_nothing(network):
-    told = network.articulated(torch.tensor([[-1.0, -3.0]]), torch.tensor([-20.0]))
-    assert torch.equal(told, torch.tensor([[0.0, -3.0]]))
+    predicted = network.articulated(torch.tensor([[-1.0, -3.0]]), torch.tensor([-20.0]))
+    assert torch.equal(predicted, torch.tensor([[0.0, -3.0]]))
 
 
 def test_everything_learns(network, without_gradient):

@@ -95,8 +95,9 @@ def test_windows_as_a_loop_would_cut_them(samples, n_frames):
 def generate(sdfa: SDFA, identity: torch.Tensor, windows: torch.Tensor, std: float = 0.0):
     code, maps = sdfa.identify(identity)
     speech, _ = sdfa.speech(windows)
-    noise, _ = sdfa.noisy(*windows.shape[:2], std)
-    pose = torch.full((*windows.shape[:2], sdfa.config.pose), 3.0)
+    clips, frames = windows.shape[:2]
+    noise, _ = sdfa.noisy(clips, frames, std)
+    pose = torch.full((clips, frames, sdfa.config.pose), 3.0)
     return sdfa.frames(speech, noise, pose, code, maps)
 
 
@@ -122,7 +123,7 @@ def test_a_batch_is_its_clips_one_by_one(config):
 
 
 @torch.inference_mode()
-def test_speech_goes_on_where_a_chunk_ended():
+def test_speech_continues_where_a_chunk_ended():
     sdfa, windows = small(), random(1, 7, 3200)
     whole, _ = sdfa.speech(windows)
     state, parts = None, []
@@ -133,7 +134,7 @@ def test_speech_goes_on_where_a_chunk_ended():
 
 
 @torch.inference_mode()
-def test_the_speech_code_never_hears_later_frames():
+def test_the_speech_code_never_depends_on_later_frames():
     sdfa, windows = small(), random(1, 5, 3200)
     before, _ = sdfa.speech(windows)
     windows[:, 3:] = 0

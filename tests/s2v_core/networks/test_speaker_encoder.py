@@ -55,18 +55,18 @@ def test_voices_have_the_length_of_one_however_long_they_are(speaker, seconds):
 
 
 @torch.inference_mode()
-def test_no_more_than_a_few_pieces_are_heard(speaker, monkeypatch):
-    heard = []
-    monkeypatch.setattr(speaker.lstm, "forward", _recording(speaker.lstm.forward, heard))
+def test_no_more_than_a_few_pieces_are_encoded(speaker, monkeypatch):
+    encoded = []
+    monkeypatch.setattr(speaker.lstm, "forward", _recording(speaker.lstm.forward, encoded))
     for seconds in (1.0, 4.0, 60.0):
         speaker(noise(seconds))
-    assert [x.shape[0] // 2 for x in heard] == [1, 2, MOST]
-    assert all(x.shape[1] <= PIECE + 1 for x in heard)
+    assert [x.shape[0] // 2 for x in encoded] == [1, 2, MOST]
+    assert all(x.shape[1] <= PIECE + 1 for x in encoded)
 
 
-def _recording(forward, heard):
+def _recording(forward, encoded):
     def record(x, *state):
-        heard.append(x)
+        encoded.append(x)
         return forward(x, *state)
 
     return record
@@ -78,7 +78,7 @@ def test_the_nearest_voice_is_ones_own(speaker):
     assert speaker.near(voices).argmax(1).tolist() == list(range(9))
 
 
-def test_what_is_remembered_is_kept_on_disk(speaker, tmp_path):
+def test_what_is_stored_is_kept_on_disk(speaker, tmp_path):
     speaker.store(torch.eye(4))
     checkpoint.save_network(tmp_path, speaker, speaker.config)
     loaded = checkpoint.load_network(tmp_path, SpeakerEncoder, SpeakerConfig)
@@ -101,23 +101,23 @@ def test_the_speakers_embedding_stands_beside_nu(students):
     torch.testing.assert_close(speaker, students.speaker(noise(0.5)))
 
 
-def test_a_face_is_recalled_by_the_voice_where_nu_is_in_doubt(students):
+def test_a_face_is_retrieved_by_the_speaker_where_nu_is_in_doubt(students):
     doubt = unit(students.faces.mean(0, keepdim=True))
     for k in range(4):
         face = students.retrieve_face(doubt, torch.eye(4)[k : k + 1])
         torch.testing.assert_close(face, students.faces[k : k + 1], atol=1e-3, rtol=1e-3)
 
 
-def test_without_a_voice_a_face_is_recalled_as_ever(students):
+def test_without_a_speaker_a_face_is_retrieved_by_nu_alone(students):
     nu = unit(torch.randn(3, 7))
     joined = students.retrieve_face(nu)
     students.speaker = None
     assert torch.equal(students.retrieve_face(nu), joined)
 
 
-def test_likeness_is_a_mean_of_two_cosines(students):
-    likeness = students.face_similarity(students.faces, torch.eye(4))
-    assert likeness.diagonal().numpy() == pytest.approx(np.ones(4), abs=1e-5)
-    assert likeness.abs().max() <= 1 + 1e-5
+def test_similarity_is_a_mean_of_two_cosines(students):
+    similarity = students.face_similarity(students.faces, torch.eye(4))
+    assert similarity.diagonal().numpy() == pytest.approx(np.ones(4), abs=1e-5)
+    assert similarity.abs().max() <= 1 + 1e-5
     alone = students.face_similarity(students.faces)
     assert alone.diagonal().numpy() == pytest.approx(np.ones(4), abs=1e-5)

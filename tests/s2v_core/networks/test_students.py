@@ -45,7 +45,7 @@ def test_unit_keeps_the_direction_and_forgets_the_length():
     torch.testing.assert_close(cosine, torch.ones(4))
 
 
-def test_the_students_do_not_hear_how_loud_the_summary_is():
+def test_the_students_do_not_depend_on_how_loud_the_summary_is():
     network = students().eval()
     loud, soft = network(50 * omega()), network(5 * omega())
     torch.testing.assert_close(loud[:2], soft[:2], atol=1e-3, rtol=0)
@@ -70,8 +70,8 @@ def test_gradients_reach_every_parameter(without_gradient):
     assert without_gradient(network, *network(omega())[:2]) == []
 
 
-def remembering() -> tuple[Students, tuple[torch.Tensor, ...]]:
-    """Students that remember six clips, and what they remember."""
+def with_clips() -> tuple[Students, tuple[torch.Tensor, ...]]:
+    """Students that store six clips, and what they store."""
     generator = torch.Generator().manual_seed(0)
     seen = [torch.rand(6, size, generator=generator) for size in (24, 32, 2)]
     students = Students(StudentsConfig(omega=4, hidden=8, mu=24, nu=32))
@@ -79,8 +79,8 @@ def remembering() -> tuple[Students, tuple[torch.Tensor, ...]]:
     return students, (unit(seen[0]), unit(seen[1]), seen[2])
 
 
-def test_what_is_remembered_is_recollected_and_what_is_doubtful_drawn_to_the_nearest():
-    students, (emotions, faces, poses) = remembering()
+def test_what_is_stored_is_retrieved_and_what_is_doubtful_drawn_to_the_nearest():
+    students, (emotions, faces, poses) = with_clips()
     mu, nu = students.retrieve(Voice(emotions, faces, None))
     torch.testing.assert_close(mu, emotions, atol=0.05, rtol=0)
     torch.testing.assert_close(nu, faces, atol=1e-3, rtol=0)
@@ -93,8 +93,8 @@ def test_what_is_remembered_is_recollected_and_what_is_doubtful_drawn_to_the_nea
         assert (drawn[place][:1] - vectors[:1]).norm() < 0.5 * (doubtful - vectors[:1]).norm()
 
 
-def test_who_decides_in_doubt_recalls_one_face():
-    students, (_, faces, _) = remembering()
+def test_who_decides_in_doubt_retrieves_one_face():
+    students, (_, faces, _) = with_clips()
     doubtful = unit(0.55 * faces[:1] + 0.45 * faces[1:2])
     distances = []
     for decide in (1.0, 0.3):
@@ -105,29 +105,29 @@ def test_who_decides_in_doubt_recalls_one_face():
 
 
 def test_between_two_faces_the_head_rests_between_their_poses():
-    students, (_, faces, poses) = remembering()
+    students, (_, faces, poses) = with_clips()
     turn, nod = students.rest(unit(faces[:1] + faces[1:2]))[0]
     nearest, farthest = poses[:2, 1].amin(), poses[:2, 1].amax()
     assert turn == 0
     assert nearest - 0.1 < nod < farthest + 0.1
 
 
-def test_without_a_memory_both_stay_as_they_are_heard():
+def test_without_stored_clips_both_stay_as_they_are():
     students = Students(StudentsConfig(omega=4, hidden=8, mu=5, nu=32))
     mu, nu = torch.rand(3, 5), torch.rand(3, 32)
     assert all(map(torch.equal, students.retrieve(Voice(mu, nu, None)), (mu, nu)))
     assert torch.equal(students.rest(nu), torch.zeros(3, 2))
 
 
-def test_the_memory_travels_with_the_weights(tmp_path):
-    students, _ = remembering()
+def test_the_stored_clips_travel_with_the_weights(tmp_path):
+    students, _ = with_clips()
     checkpoint.save_network(tmp_path, students, students.config)
     again = checkpoint.load_network(tmp_path, Students, StudentsConfig)
     for name in ("emotions", "faces", "poses"):
         torch.testing.assert_close(getattr(again, name), getattr(students, name), atol=2e-3, rtol=0)
 
 
-def test_by_voice_they_hear_the_speech_itself(without_gradient):
+def test_by_voice_they_encode_the_speech_itself(without_gradient):
     students = Students(StudentsConfig(summary="voice", voice=2, hidden=8, mu=5, nu=7))
     assert students.config.source == "speech"
     speech = torch.randn(3, 16_000)

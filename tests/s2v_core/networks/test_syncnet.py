@@ -88,8 +88,8 @@ def test_a_crop_is_made_square_in_grey_and_blue_comes_first():
 
 
 def test_a_window_starts_at_its_frame_and_the_end_is_held():
-    heard = torch.arange(50.0)[:, None].expand(-1, 13)
-    cut = windows(heard, np.array([0, 3, 9]))
+    coefficients = torch.arange(50.0)[:, None].expand(-1, 13)
+    cut = windows(coefficients, np.array([0, 3, 9]))
     assert cut.shape == (3, 1, 13, 20)
     assert torch.equal(cut[1, 0, 5], torch.arange(12.0, 32))
     assert torch.equal(cut[2, 0, 5], torch.arange(36.0, 56).clamp_max(49))

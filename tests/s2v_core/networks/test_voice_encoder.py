@@ -33,7 +33,7 @@ def test_how_loud_a_voice_is_does_not_matter(network):
 
 
 @torch.inference_mode()
-def test_what_is_said_twice_is_heard_as_once(network):
+def test_what_is_said_twice_is_encoded_as_once(network):
     """Mean and deviation over time forget when; only the seam differs. A softer high end is another voice."""
     speech = noise(1, 160_000)
     once, twice = network(speech), network(torch.cat([speech, speech], dim=1))
@@ -50,7 +50,7 @@ def test_the_vector_has_one_size_however_long_the_speech(network, samples):
 
 
 @torch.inference_mode()
-def test_of_a_long_speech_the_first_twenty_seconds_are_heard(network):
+def test_of_a_long_speech_the_first_twenty_seconds_are_encoded(network):
     speech = noise(1, voice_encoder.LONGEST + 16_000)
     assert torch.equal(network(speech), network(speech[:, : voice_encoder.LONGEST]))
 

@@ -41,4 +41,4 @@ def test_no_more_than_a_window_is_held():
     sliding = Sliding(10, 3)
     for _ in range(100):
         sliding.feed(torch.zeros(1, 7))
-        assert sliding._held.shape[1] < 10
+        assert sliding._kept.shape[1] < 10

@@ -75,8 +75,8 @@ def test_sound_and_picture_keep_their_clock(ffmpeg, tmp_path, late, ending):
         tmp_path / f"a.{ending}",
     )
     seen = int(decode(path, tmp_path / "a.wav").frames.mean((1, 2, 3)).argmax()) / 25
-    heard = int((audio.load(tmp_path / "a.wav").abs() > 0.3).nonzero()[0]) / SAMPLE_RATE
-    assert abs(seen - heard) <= 1.01 / 25
+    sounded = int((audio.load(tmp_path / "a.wav").abs() > 0.3).nonzero()[0]) / SAMPLE_RATE
+    assert abs(seen - sounded) <= 1.01 / 25
     assert 0.9 < seen < 1.1
 
 

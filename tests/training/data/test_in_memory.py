@@ -13,7 +13,7 @@ from training.data.in_memory import InMemoryClips
 LANDMARKS = "checkpoints/avatars/landmarks"
 
 
-def test_what_is_held_is_read_as_what_is_prepared(clips):
+def test_clips_in_memory_are_read_as_prepared_ones(clips):
     """The same arrays by way of files and by way of memory."""
     n = clips.rows[0].frames
     frames = ((clips.frames(0) + 1) * 127.5).round().byte().movedim(1, -1).numpy()
@@ -39,7 +39,7 @@ def test_a_real_file_is_aligned(corpus):
 
 
 @pytest.mark.parametrize("lacks", ["face", "sound", "file"])
-def test_a_file_that_cannot_be_learnt_from_is_refused_in_a_line(tmp_path, ffmpeg, lacks):
+def test_a_file_that_cannot_be_trained_on_is_refused_in_a_line(tmp_path, ffmpeg, lacks):
     path = tmp_path / "clip.mp4"
     sound = [] if lacks == "sound" else ["-f", "lavfi", "-i", "sine=duration=1"]
     if lacks != "file":

@@ -88,7 +88,7 @@ def test_rows_come_back_as_they_were(tmp_path):
     assert read[0].actor is read[1].actor  # a million rows share their texts
 
 
-def test_a_table_of_the_older_layout_is_told(tmp_path):
+def test_a_table_of_the_older_layout_is_an_error(tmp_path):
     (tmp_path / "clips.csv").write_text("name,actor,frames\na1,a,20\n")
     with pytest.raises(UserError, match="older layout"):
         list(read_rows(tmp_path))

@@ -132,6 +132,17 @@ def test_every_fault_is_in_one_line_with_its_key_its_range_and_its_value(file):
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("value", [".inf", "-.inf", ".nan"])
+def test_a_number_is_finite(file, value):
+    assert "weight: should be a finite number" in refusal(file, f"weight={value}")
+    assert "schedule.learning_rate: should be" in refusal(file, f"schedule.learning_rate={value}")
+
+
+def test_a_value_in_place_of_a_group_and_a_group_in_place_of_a_value_are_named(file):
+    assert "schedule: should be a group of settings, not 3" in refusal(file, "schedule=3")
+    assert "steps is a single setting" in refusal(file, "schedule.steps.more=3")
+
+
 def test_settings_are_frozen(file):
     sizes = settings.read(file, Sizes)
     with pytest.raises(ValidationError, match="frozen"):

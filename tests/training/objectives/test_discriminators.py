@@ -134,14 +134,14 @@ def test_the_slower_one_learns_at_its_share_of_the_rate():
     assert steps[1] == pytest.approx(0.1 * steps[0], rel=1e-3)
 
 
-def test_judging_teaches_the_generator_and_not_the_discriminator():
+def test_scoring_trains_the_generator_and_not_the_discriminator():
     d, frames = adversary(), random(4, 3, 64, 32).requires_grad_()
     d.score(frames).sum().backward()
     assert frames.grad.abs().sum() > 0
     assert all(p.grad is None for p in d.network.parameters())
 
 
-def test_after_judging_it_learns_again(changed):
+def test_after_scoring_it_learns_again(changed):
     d, frames = adversary(), random(4, 3, 64, 32)
     d.score(frames)
     learn = lambda: d.learn(lambda network: network(frames).mean(), RATE)  # noqa: E731
