@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gradio as gr
-from PIL import Image, UnidentifiedImageError
 
 from s2v_core.errors import UserError
+from s2v_core.face.align import check_picture
 from s2v_core.media import audio
 from s2v_core.rates import SAMPLE_RATE
 
 MAX_SECONDS = 60
-# Of a picture: decoded, this is 150 MB.
-MAX_PIXELS = 50_000_000
+# Seconds to decode before giving up: a small file may hold hours.
+MAX_DECODED = 600
 NO_SPEECH = "Record some speech first, upload a file or take an example."
 
 
@@ -27,21 +28,22 @@ def speech_problem(speech: str | None, longest: float = MAX_SECONDS) -> str:
     if speech is None:
         return NO_SPEECH
     try:
-        seconds = len(audio.load(speech)) / SAMPLE_RATE
+        with audio.opened(speech, longest=MAX_DECODED) as checked:
+            seconds = len(checked) / SAMPLE_RATE
     except UserError as error:
         return str(error)
     if seconds > longest:
-        return f"This is {seconds:.0f} seconds long; at most {longest} here. Trim it, please."
+        return (
+            f"This is {math.ceil(seconds)} seconds long; at most {longest} here. Trim it, please."
+        )
     return ""
 
 
 def picture_problem(picture: str | None) -> str:
-    """Say why a picture is too large to open; whatever else is wrong with it, the model reports better."""
+    """Say why the file is no picture that may be opened; whether it shows a face, the model reports."""
     try:
-        width, height = Image.open(picture).size if picture else (0, 0)
-    except (UnidentifiedImageError, OSError):
-        return ""
-    except Image.DecompressionBombError:
-        width, height = MAX_PIXELS, MAX_PIXELS
-    too_large = width * height > MAX_PIXELS
-    return "This picture has too many pixels; give one below 50 megapixels." if too_large else ""
+        if picture:
+            check_picture(picture)
+    except UserError as error:
+        return str(error)
+    return ""

@@ -33,7 +33,7 @@ def voice(
     """Return waveform, mel spectrogram, emotions and, if known, SyncNet's curve over one time axis.
 
     ``waveform (T,)`` at 16 kHz; ``mel (M, L)`` in dB; ``emotions``, times (P,) and each emotion's
-    similarity (P,); ``sync (N,)``, a confidence a frame.
+    probability (P,); ``sync (N,)``, a confidence a frame.
     """
     rows = 3 + (sync is not None)
     seconds = len(waveform) / SAMPLE_RATE
@@ -59,11 +59,11 @@ def _waveform(axes: Axes, waveform: torch.Tensor, seconds: float) -> None:
     _title(axes, "Waveform", "")
 
 
-def _emotions(axes: Axes, times: np.ndarray, similarity: dict[str, np.ndarray]) -> None:
-    for code, values in similarity.items():
+def _emotions(axes: Axes, times: np.ndarray, probabilities: dict[str, np.ndarray]) -> None:
+    for code, values in probabilities.items():
         axes.plot(times, values, color=COLOURS[code], label=EMOTIONS[code], marker=".")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, labelcolor=INK)
-    _title(axes, "Emotion: similarity to each that the model was trained on", "cosine")
+    _title(axes, "Emotion: how probable each is", "probability")
 
 
 def _sync(axes: Axes, sync: np.ndarray) -> None:

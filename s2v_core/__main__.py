@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import s2v_core
 from s2v_core import cli_files
 from s2v_core.command import print_error, run_command
-from s2v_core.errors import AudioError
+from s2v_core.errors import AudioError, OutputError
 
 if TYPE_CHECKING:
     from s2v_core.cli_files import Job
@@ -108,7 +108,7 @@ def generate_all(jobs: Sequence[Job], arguments: argparse.Namespace) -> tuple[in
         try:
             made += generate_one(model, job, arguments)
         # Any other error would stop the next file too.
-        except AudioError as error:
+        except (AudioError, OutputError) as error:
             print_error(NAME, error)
             bad += 1
     return made, bad

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from s2v_core.errors import UserError
+from s2v_core.paths import is_file, is_folder, short, target
 from s2v_core.vocabulary import METHODS
 
 # In a folder, files with these endings are taken; a file that is named itself may have any name.
 SOUNDS = {".wav", ".w64", ".aiff", ".aif", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a"} | {
-    *(".aac", ".amr", ".ac3", ".wma", ".caf", ".au", ".wv"),
+    *(".aac", ".amr", ".ac3", ".wma", ".caf", ".au", ".wv", ".spx", ".sph", ".voc"),
 }
 VIDEOS = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".flv", ".mpg", ".mpeg", ".wmv"}
 
@@ -41,22 +42,25 @@ def plan(
     ]
 
 
-def target(speech: Path, out: Path, method: str) -> Path:
-    """Return where ``method``'s video of ``speech`` is written."""
-    return out / f"{speech.stem}.{method}.mp4"
-
-
 def speech_files(path: Path) -> Iterator[Path]:
-    """Yield ``path``, or the sound and video files in it if it is a folder, without generated videos."""
-    if not path.is_dir():
+    """Yield ``path``, or the sound and video files in it if it is a folder.
+
+    Without generated videos and hidden files, as macOS's ._me.wav.
+    """
+    if not is_folder(path):
         yield path
         return
     made = tuple(f".{method}.mp4" for method in METHODS)
+    try:
+        inside = sorted(path.iterdir())
+    except OSError as error:
+        raise UserError(f"{path} cannot be opened: {error.strerror}.") from error
     found = [
         file
-        for file in sorted(path.iterdir())
-        if file.is_file()
+        for file in inside
+        if is_file(file)
         and file.suffix.lower() in SOUNDS | VIDEOS
+        and not file.name.startswith(".")
         and not file.name.endswith(made)
     ]
     if not found:
@@ -69,7 +73,7 @@ def refuse_same_names(speeches: Sequence[Path]) -> None:
     seen: dict[str, Path] = {}
     for speech in speeches:
         # On some file systems A.wav and a.wav are the same file.
-        name = speech.stem.casefold()
+        name = short(speech.stem).casefold()
         if name in seen:
             raise UserError(
                 f"{seen[name]} and {speech} would be written under the same name: "
@@ -80,6 +84,6 @@ def refuse_same_names(speeches: Sequence[Path]) -> None:
 
 def is_made(speech: Path, video: Path) -> bool:
     """Whether ``video`` is there and newer than ``speech``; videos are written whole or not at all."""
-    if not (video.is_file() and speech.is_file()):
+    if not (is_file(video) and is_file(speech)):
         return False
     return video.stat().st_mtime >= speech.stat().st_mtime

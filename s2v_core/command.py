@@ -22,14 +22,20 @@ class TerminationError(KeyboardInterrupt):
 def run_command(name: str, work: Callable[[], int | None]) -> int:
     """Run ``work`` and return the exit status: its own or 0, 2 for a UserError, 130 or 143 when interrupted.
 
-    143 is for SIGTERM. A UserError, and an interruption that says what is kept, is printed as
-    ``print_error`` does.
+    143 is for SIGTERM. A UserError, a file that cannot be opened or written, and an interruption that
+    says what is kept, are printed as ``print_error`` does.
     """
     try:
         with terminable():
             return work() or 0
     except UserError as error:
         print_error(name, error)
+        return 2
+    except OSError as error:
+        # Without a file's name it is no user's error.
+        if error.filename is None:
+            raise
+        print_error(name, UserError(f"{error.filename}: {error.strerror}."))
         return 2
     except KeyboardInterrupt as stop:
         if str(stop):

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from s2v_core.errors import NoSpeechError
 from s2v_core.face.align import Still, align_still
 from s2v_core.media import audio, video
 from s2v_core.media.audio import Speech
@@ -24,9 +25,11 @@ from s2v_core.models.device import pick_device, pick_precision
 from s2v_core.models.model_set import ModelSet
 from s2v_core.networks.composer import ComposerConfig
 from s2v_core.networks.students import Voice
+from s2v_core.paths import target
 from s2v_core.rates import SAMPLE_RATE, frame_count, sample_count
 from s2v_core.stream import Stream
 from s2v_core.streaming.prefetch import prefetch
+from s2v_core.streaming.speech_detector import SpeechDetector
 from s2v_core.streaming.threads import survive_forks
 from s2v_core.vocabulary import METHODS, check_name, check_names
 
@@ -96,15 +99,36 @@ class Speech2Video:
 
         ``reference`` is the picture that SDFA animates, by default the model set's portrait; ``label``
         marks every frame as synthetic; ``watch`` is called with every frame before it is marked.
-        Raises ValueError for a method that is none of METHODS, AudioError or FaceError before
-        anything is written, OutputError when ``out`` cannot be written.
+        Raises ValueError for a method that is none of METHODS, AudioError (NoSpeechError where nobody
+        speaks) or FaceError before anything is written, OutputError when ``out`` cannot be written.
         """
         check_names("method", methods, METHODS)
         with audio.opened(speech) as pieces:
+            self.check_speech(pieces, Path(speech).name)
             still = self.still(reference) if "sdfa" in methods else None
             for method in methods:
-                path = Path(out) / f"{Path(speech).stem}.{method}.mp4"
+                path = target(Path(speech), Path(out), method)
                 yield self._write(method, pieces, still, path, label, progress, watch)
+
+    def check_speech(self, speech: Tensor | Speech, name: str) -> None:
+        """Raise NoSpeechError unless somebody speaks in ``speech (T,)``; ``name`` is what to call it.
+
+        A model set without a network for it takes every sound for speech.
+        """
+        detector = self._detector()
+        if detector is None:
+            return
+        for piece in self._pieces(speech):
+            detector.feed(piece)
+            if detector.found:
+                return
+        raise NoSpeechError(
+            f"Nobody seems to speak in {name}: record a voice, close to the microphone."
+        )
+
+    def _detector(self) -> SpeechDetector | None:
+        network = self.networks.get("voice_activity")
+        return None if network is None else SpeechDetector(network)
 
     def still(self, reference: str | Path | None) -> Still:
         """Return the aligned face of ``reference``, or of the model's own portrait."""
@@ -123,7 +147,7 @@ class Speech2Video:
 
         ``still`` is the face that "sdfa" animates, from ``self.still``; by default the model set's own.
         """
-        return Stream(self._method(method, still), self.fps, self.device, rate)
+        return Stream(self._method(method, still), self.fps, self.device, rate, self._detector())
 
     def frames(
         self,

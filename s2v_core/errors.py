@@ -11,6 +11,10 @@ class AudioError(UserError):
     """The speech cannot be used: no such file, not audio, silent or too short."""
 
 
+class NoSpeechError(AudioError):
+    """Nobody speaks: noise, music, a tone or silence."""
+
+
 class FaceError(UserError):
     """The reference picture cannot be used: unreadable, or no face in it."""
 

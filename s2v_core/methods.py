@@ -64,6 +64,7 @@ class Composing:
         self.cpc, self.students, self.composer = (
             networks[name] for name in ("cpc", "students", "composer")
         )
+        self.networks = networks
         self.motion: MotionStudent | None = networks.get("motion")
 
     @torch.inference_mode()
@@ -82,7 +83,8 @@ class Composing:
         config = self.composer.config
         if self.motion is None:
             return WindowEncoder(ContextEncoder(self.cpc), config.look, config.window, config.hop)
-        return MotionEncoder(self.motion, self.cpc, config.motion)
+        encoder = self.networks[self.motion.config.encoder]
+        return MotionEncoder(self.motion, encoder, config.motion)
 
     @torch.inference_mode()
     def render(self, codes: Tensor, face: Face) -> Tensor:

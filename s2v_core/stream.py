@@ -9,26 +9,35 @@ from s2v_core.media import audio
 from s2v_core.media.resample import Resampler
 from s2v_core.methods import CHUNK, Method
 from s2v_core.rates import SAMPLE_RATE, frame_count
+from s2v_core.streaming.speech_detector import SpeechDetector
 
 # Samples of a voice from which the face is retrieved for the first time, and for the last time: the
 # students encode no more of a voice.
 FIRST = SAMPLE_RATE // 10
 SETTLED = 20 * SAMPLE_RATE
+# Samples kept of the sound before speech is found in it: they hold its first syllable.
+BEFORE_SPEECH = SAMPLE_RATE
 
 
 class Stream:
     """Renders each frame as soon as it is known, from speech that comes in pieces of any size.
 
-    A frame is known 90 ms after its end, since the networks look that far ahead. The face, identity and
+    A frame is known 120 ms after its end, since the networks look that far ahead. The face, identity and
     emotion, is retrieved from the first 0.1 s of a voice, and again each time the voice has become twice
     as long, up to 20 s: then the face is settled. From there on the frames are those of the same speech
-    in a file, up to float rounding. A silent start is no voice: it shows the face retrieved for silence.
+    in a file, up to float rounding. Before anybody speaks it shows the face retrieved for silence.
     """
 
     def __init__(
-        self, method: Method, fps: int, device: torch.device, rate: int = SAMPLE_RATE
+        self,
+        method: Method,
+        fps: int,
+        device: torch.device,
+        rate: int = SAMPLE_RATE,
+        detector: SpeechDetector | None = None,
     ) -> None:
-        """``rate`` is that of the speech to come, in Hz."""
+        """``rate`` is that of the speech to come, in Hz; without a ``detector`` any sound is speech."""
+        self._detector = detector
         self.fps = fps
         self._resampler = Resampler(rate, size=1)
         self._method, self._encoder, self._device = method, method.encoder(), device
@@ -74,6 +83,9 @@ class Stream:
     def _retrieve(self, piece: Tensor) -> None:
         """Add ``piece (1, n)`` to the voice, and retrieve the face from all of it when that is due."""
         self._voice.append(piece)
+        if not self._speaking(piece):
+            self._voice = [torch.cat(self._voice, dim=1)[:, -BEFORE_SPEECH:]]
+            return
         length = sum(part.shape[1] for part in self._voice)
         if length < self._due:
             return
@@ -81,6 +93,13 @@ class Stream:
         self._due = SETTLED + 1 if length >= SETTLED else min(2 * length, SETTLED)
         if self.settled:
             self._voice = []
+
+    def _speaking(self, piece: Tensor) -> bool:
+        """Whether somebody has spoken up to the end of ``piece (1, n)``, the next of the sound."""
+        if self._detector is None or self._detector.found:
+            return True
+        self._detector.feed(piece)
+        return self._detector.found
 
     def _render(self, codes: Tensor) -> Tensor:
         return torch.cat(

@@ -33,8 +33,8 @@ def own_folder(base: Path, prefix: str) -> Iterator[Path]:
             lock.acquire()
         yield folder
     finally:
+        _remove(folder)
         lock.release()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -60,7 +60,18 @@ def delete_if_dead(folder: Path) -> None:
     with suppress(OSError, NotImplementedError, Timeout):
         if _is_old(folder):
             with FileLock(folder / LOCK).acquire(timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Delete ``folder``, its lock last: a kill meanwhile must not make it look like an older version's."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != LOCK:
+                path.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_old(folder: Path) -> bool:

@@ -6,9 +6,11 @@ import base64
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 
-CORPORA = Path(__file__).parents[2] / "shared" / "corpora"
+SHARED = Path(__file__).parents[2] / "shared"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -63,12 +65,39 @@ def ffmpeg() -> Callable[..., subprocess.CompletedProcess]:
 
 
 @pytest.fixture(scope="session")
+def disk_limit() -> Callable[[int], AbstractContextManager]:
+    """As if the disk were full: within, no file grows beyond so many bytes."""
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
+
+
+@pytest.fixture(scope="session")
 def corpus() -> Path:
     """The avatars corpus in the folder S2V_CORPORA; without it a test is skipped, and fails in CI."""
-    folder = Path(os.environ.get("S2V_CORPORA", CORPORA)) / "avatars"
+    return shared(
+        Path(os.environ.get("S2V_CORPORA", SHARED / "corpora")) / "avatars", "S2V_CORPORA"
+    )
+
+
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """Small files that failed once, in the folder S2V_CASES; without it as without the corpus."""
+    return shared(Path(os.environ.get("S2V_CASES", SHARED / "cases")), "S2V_CASES")
+
+
+def shared(folder: Path, variable: str) -> Path:
     if not folder.is_dir():
         missing = pytest.fail if os.environ.get("CI") else pytest.skip
-        missing(f"no corpus at {folder}: name the folder that holds avatars/ in S2V_CORPORA")
+        missing(f"no folder {folder}: name another with {variable}")
     return folder
 
 

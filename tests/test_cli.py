@@ -18,6 +18,7 @@ from s2v_core.errors import AudioError, FaceError, MicrophoneError
 from s2v_core.media import audio, microphone, video
 
 ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "demo" / "examples" / "calm_woman_english.wav"
 
 
 @dataclass(frozen=True)
@@ -283,27 +284,42 @@ def test_a_missing_model_ends_in_one_plain_line(tmp_path, capfd, tone):
     assert not out.exists()
 
 
-def test_generate_makes_every_video(tmp_path, monkeypatch, capfd, tone):
+def calm_speech() -> torch.Tensor:
+    return audio.load(EXAMPLE)
+
+
+def test_where_nobody_speaks_it_ends_in_one_plain_line(tmp_path, monkeypatch, capfd, tone):
     monkeypatch.chdir(ROOT)
-    soundfile.write(tmp_path / "tone.wav", tone(1.16), 16_000)
+    soundfile.write(tmp_path / "tone.wav", tone(2), 16_000)
     out = tmp_path / "videos"
-    speech = str(tmp_path / "tone.wav")
+    assert main(["generate", str(tmp_path / "tone.wav"), "--out", str(out)]) == 2
+    stdout, stderr = capfd.readouterr()
+    assert stdout == ""
+    assert stderr.count("\n") == 1, stderr
+    assert stderr.startswith("speech2video: Nobody seems to speak in tone.wav")
+    assert not out.exists()
+
+
+def test_generate_makes_every_video(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(ROOT)
+    audio.save(tmp_path / "calm.wav", calm_speech()[: round(1.16 * 16_000)])
+    out = tmp_path / "videos"
+    speech = str(tmp_path / "calm.wav")
     assert main(["generate", speech, "--out", str(out), "--device", "cpu"]) == 0
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [line["method"] for line in lines] == list(s2v_core.METHODS)
     for line in lines:
         assert set(line) == {"method", "path", "frames", "fps", "seconds", "realtime_factor"}
-        assert Path(line["path"]) == out / f"tone.{line['method']}.mp4"
+        assert Path(line["path"]) == out / f"calm.{line['method']}.mp4"
         assert line["frames"] == video.probe(line["path"]).n_frames == round(1.16 * line["fps"])
         assert line["realtime_factor"] > 0
     assert len(list(out.iterdir())) == len(lines)
 
 
-def test_a_folder_that_cannot_be_written_ends_in_one_plain_line(tmp_path, monkeypatch, capfd, tone):
+def test_a_folder_that_cannot_be_written_ends_in_one_plain_line(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(ROOT)
-    soundfile.write(tmp_path / "tone.wav", tone(1), 16_000)
     (tmp_path / "file").write_text("not a folder")
-    command = ["generate", str(tmp_path / "tone.wav"), "--out", str(tmp_path / "file")]
+    command = ["generate", str(EXAMPLE), "--out", str(tmp_path / "file")]
     assert main(command) == 2
     stdout, stderr = capfd.readouterr()
     assert stdout == ""

@@ -19,7 +19,7 @@ FORBIDDEN = {
 }
 # The rooms of s2v_core from the ground up: a room imports from itself and from the floors below.
 FLOORS = (
-    ("rates", "vocabulary", "settings", "errors"),
+    ("rates", "vocabulary", "settings", "errors", "paths", "temporary"),
     ("command", "media"),
     ("face",),
     ("networks",),
@@ -47,6 +47,7 @@ WHOLE = {
     "tests/demo/test_api.py",
     "tests/demo/test_app.py",
     "tests/demo/test_browser.py",
+    "tests/s2v_core/media/test_hostile.py",
     "tests/training/engine/test_configs.py",
     "tests/training/engine/test_resume.py",
     "tests/training/test_make_train.py",
@@ -108,7 +109,7 @@ def test_importing_the_core_loads_neither_torch_nor_gradio():
 
 
 def test_the_app_that_spaces_start_is_short():
-    assert len((ROOT / "app.py").read_text().splitlines()) < 30
+    assert len((ROOT / "app.py").read_text().splitlines()) < 35
 
 
 def rooms_used(source: str) -> Iterator[str]:

@@ -1,14 +1,17 @@
-"""Turn the published weights of CPC_audio, VGGFace, FERPlus, SDFA and Resemblyzer into this project's networks.
+"""Turn published weights into networks of this project: CPC_audio, VGGFace, SDFA, Whisper and others.
 
     python -m training.import_weights vgg_face --run runs/crema_d
     python -m training.import_weights ferplus --run runs/crema_d --file senet50_ferplus_dag.pth
     python -m training.import_weights cpc_audio --run runs/crema_d --sha256 d0f474de...
     python -m training.import_weights sdfa --run runs/crema_d --file crema.dat
     python -m training.import_weights resemblyzer --run runs/crema_d
+    python -m training.import_weights whisper --run runs/crema_d
+    python -m training.import_weights silero_vad --run runs/crema_d --file silero_vad/data/silero_vad.jit
 
 Each is fetched (or read from --file) and written into RUN/export, where the later steps take it in place of
-a network trained here. Their licences are their authors' (VGGFace: research only); nothing of them is shipped
-but Resemblyzer's (Apache License 2.0), in the model sets' speaker/.
+a network trained here. Their licences are their authors' (VGGFace: research only). Of them only Resemblyzer's
+(Apache License 2.0), the first blocks of Whisper's encoder (MIT) and Silero VAD's (MIT) are shipped, in the model
+sets' speaker/, phonetic/ and voice_activity/. Silero VAD's file comes in the PyPI package silero-vad.
 """
 
 from __future__ import annotations
@@ -32,8 +35,10 @@ from s2v_core.command import run_command
 from s2v_core.errors import UserError
 from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
+from s2v_core.networks.phonetic_encoder import PhoneticConfig, PhoneticEncoder
 from s2v_core.networks.sdfa import SDFA, SDFAConfig
 from s2v_core.networks.speaker_encoder import SpeakerConfig, SpeakerEncoder
+from s2v_core.networks.voice_activity import VoiceActivity, VoiceActivityConfig
 from s2v_core.rates import SAMPLE_RATE
 from training.networks.senet import SENET_BLOCKS, SENet, SENetConfig
 from training.networks.vgg import VGG, VGG_BLOCKS, VGGConfig
@@ -50,7 +55,21 @@ NUMPY: list[Any] = [
 Names = dict[str, str]
 RECURRENT = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 N = TypeVar("N", bound=nn.Module)
+OPENAI = "https://openaipublic.azureedge.net/main/whisper/models"
+# The file's sha256, by which it is published.
+TINY_EN = "d3dd57d32accea0b295c96e26691aa14d8822fac7d9d27d5dc00b4ca2826dd03"
 ALBANIE = "https://www.robots.ox.ac.uk/~albanie/models/pytorch-mcn"
+
+
+def read_pickle(path: Path) -> Any:
+    """Return what torch saved in ``path``, if that is nothing but tensors, numbers and names."""
+    with torch.serialization.safe_globals(NUMPY):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def read_script(path: Path) -> dict[str, Tensor]:
+    """Return the weights in a file of TorchScript."""
+    return torch.jit.load(path, map_location="cpu").state_dict()
 
 
 @dataclass(frozen=True)
@@ -66,6 +85,7 @@ class Source:
     hash_prefix: str | None = None
     # Its site lets no program fetch it.
     by_hand: bool = False
+    read: Callable[[Path], Any] = read_pickle
 
 
 def vgg_names() -> Names:
@@ -224,6 +244,33 @@ def resemblyzer(file: dict[str, Any]) -> tuple[SpeakerEncoder, SpeakerConfig]:
     return fill(SpeakerEncoder(config), kept | {"voices": torch.zeros(0, config.embedding)}), config
 
 
+def whisper(file: dict[str, Any]) -> tuple[PhoneticEncoder, PhoneticConfig]:
+    """Return the blocks in use of Whisper tiny.en's encoder (Radford et al. 2022) from tiny.en.pt."""
+    sizes = file["dims"]
+    config = PhoneticConfig(
+        width=sizes["n_audio_state"],
+        heads=sizes["n_audio_head"],
+        mels=sizes["n_mels"],
+        positions=sizes["n_audio_ctx"],
+    )
+    network = PhoneticEncoder(config)
+    weights = {key: file["model_state_dict"][f"encoder.{key}"] for key in network.state_dict()}
+    return fill(network, weights), config
+
+
+def silero_vad(weights: dict[str, Tensor]) -> tuple[VoiceActivity, VoiceActivityConfig]:
+    """Return Silero VAD's network for 16 kHz (Silero Team 2021 to 2026) from silero_vad.jit's state dict."""
+    config = VoiceActivityConfig()
+    names = {
+        "_model.stft.forward_basis_buffer": "stft.weight",
+        "_model.decoder.decoder.2": "decision",
+    }
+    names |= {f"_model.encoder.{i}.reparam_conv": f"convolutions.{i}" for i in range(4)}
+    names |= {f"_model.decoder.rnn.{part}": f"lstm.{part}_l0" for part in RECURRENT}
+    kept = {k: v for k, v in weights.items() if k.startswith("_model.")}
+    return fill(VoiceActivity(config), renamed(kept, names)), config
+
+
 SOURCES = {
     "vgg_face": Source(f"{ALBANIE}/vgg_face_dag.pth", "teacher_identity", vgg_face),
     "ferplus": Source(f"{ALBANIE}/senet50_ferplus_dag.pth", "teacher_emotion", ferplus),
@@ -240,6 +287,14 @@ SOURCES = {
         "https://github.com/resemble-ai/Resemblyzer/raw/master/resemblyzer/pretrained.pt",
         "recogniser",
         resemblyzer,
+    ),
+    "whisper": Source(f"{OPENAI}/{TINY_EN}/tiny.en.pt", "phonetic", whisper, hash_prefix=TINY_EN),
+    "silero_vad": Source(
+        "https://pypi.org/project/silero-vad",
+        "voice_activity",
+        silero_vad,
+        by_hand=True,
+        read=read_script,
     ),
 }
 
@@ -278,9 +333,7 @@ def convert(name: str, path: Path, run: Path) -> Path:
     """Write the network in the published file ``path`` into ``run/export``; return its folder."""
     source = SOURCES[name]
     try:
-        with torch.serialization.safe_globals(NUMPY):
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-        network, config = source.convert(loaded)
+        network, config = source.convert(source.read(path))
     except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
         why = " ".join(str(error).split())[:200]
         raise UserError(f"{path} does not hold {name}'s published weights: {why}") from None

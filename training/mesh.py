@@ -28,13 +28,16 @@ PLACES = (61, 291, 13, 14, 160, 144, 387, 373)
 LARGER, MARGIN = 3, 60
 
 
-def find(frames: np.ndarray, mesh: Any) -> np.ndarray:
-    """Return PLACES (N, 8, 2), in pixels, in a clip's ``frames (N, H, W, 3)`` uint8; NaN where there is no face."""
+def find(frames: np.ndarray, mesh: Any, places: tuple[int, ...] = PLACES) -> np.ndarray:
+    """Return the mesh's ``places`` (N, P, 2), in pixels, in a clip's ``frames (N, H, W, 3)`` uint8.
+
+    NaN where there is no face.
+    """
     height, width = LARGER * np.array(frames.shape[1:3]) + 2 * MARGIN
-    found = np.full((len(frames), len(PLACES), 2), np.nan, np.float32)
+    found = np.full((len(frames), len(places), 2), np.nan, np.float32)
     for k, frame in enumerate(frames):
         if faces := mesh.process(enlarged(frame)).multi_face_landmarks:
-            points = [faces[0].landmark[place] for place in PLACES]
+            points = [faces[0].landmark[place] for place in places]
             pixels = np.array([(p.x * width, p.y * height) for p in points])
             # 0 is the middle of the first pixel.
             found[k] = (pixels - MARGIN) / LARGER - 0.5

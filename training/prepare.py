@@ -122,6 +122,9 @@ def _record(clip: Clip, name: str, shard: shards.Shard, net: LandmarkNet | None)
         ready = align_clip(clip, net)
     except UnusableError as error:
         record |= {"reason": error.reason, "detail": error.detail}
+    # One clip never ends a preparation of days.
+    except Exception as error:
+        record |= {"reason": "it failed", "detail": f"{type(error).__name__}: {error}"}
     else:
         start = shard.add(frames=ready.frames, speech=ready.speech, points=ready.points)
         record |= {"shard": name, "start": start, "frames": len(ready.frames), "fps": ready.fps}

@@ -118,7 +118,7 @@ class Stage1Trainer:
         """Update the students once."""
         cuts, mu_star, nu_star = (x.to(self.accelerator.device) for x in batch)
         self.network.train()
-        mu, nu, _ = self.network(cuts)
+        mu, nu, *_ = self.network(cuts)
         c = self.config
         terms = {
             "emotion": losses.distillation(mu, mu_star, c.temperature_mu),

@@ -67,7 +67,13 @@ class Mixer:
         path = examples().get(name, Path(name))
         if not path.is_file():
             raise UserError(f"{name} is neither in the list nor a file: choose again.")
-        return audio.load(path)
+        return self._speech(path)
+
+    def _speech(self, path: str | Path) -> torch.Tensor:
+        """Return the speech (T,) in the file ``path``; UserError if nobody speaks in it."""
+        waveform = audio.load(path)
+        self.model.check_speech(waveform, "the recording")
+        return waveform
 
     def portraits(self) -> list[tuple[np.ndarray, str]]:
         """Return every known speaker's neutral face, as the model renders it, and name."""
@@ -85,7 +91,7 @@ class Mixer:
     ) -> tuple[str, str]:
         """Write the mixed video into ``folder``; return its path and a line about it."""
         with as_gradio_errors():
-            waveform = audio.load(words)
+            waveform = self._speech(words)
             nu = self.face(face, waveform)
             mu = self.emotion(emotion, waveform)
             mu = mixing.fade(self.speakers.neutral, mu, amount)

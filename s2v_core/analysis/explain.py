@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy.signal import medfilt
 from torch import Tensor
 from torchaudio.transforms import AmplitudeToDB, MelSpectrogram
@@ -28,24 +26,16 @@ FFT, HOP, MELS = 512, 160, 64
 SMOOTHING = 9
 
 
-@torch.inference_mode()
-def emotion(model: Speech2Video, waveform: Tensor) -> Tensor:
-    """Return mu (1, D_mu) of ``waveform (T,)``, as ``model.encode`` does but without the speaker encoder."""
-    students, to_context = model.networks["students"], partial(map, model.networks["cpc"].features)
-    mu, _ = students.predict(students.summary([waveform[None].to(model.device)], to_context))
-    return mu
-
-
 def emotions(
-    model: Speech2Video, observed: Speakers, waveform: Tensor
+    model: Speech2Video, speakers: Speakers, waveform: Tensor
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Return times in seconds (P,), and the voice's similarity (P,) to every emotion at those times."""
+    """Return times in seconds (P,) and, for every emotion, its probability (P,) in ``waveform (T,)`` there."""
     size = min(len(waveform), round(WINDOW * SAMPLE_RATE))
     step = max(round(STEP * SAMPLE_RATE), len(waveform) // MOST)
     pieces = waveform.unfold(0, size, step)
-    near = [observed.nearest_emotions(emotion(model, piece)) for piece in pieces]
+    probabilities = speakers.emotion_probabilities(model.encode(pieces))
     times = (np.arange(len(pieces)) * step + size / 2) / SAMPLE_RATE
-    return times, {code: np.array([n[code] for n in near]) for code in observed.emotions}
+    return times, {code: share.cpu().numpy() for code, share in probabilities.items()}
 
 
 def mel(waveform: Tensor) -> np.ndarray:

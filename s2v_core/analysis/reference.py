@@ -16,8 +16,7 @@ from s2v_core.face.align import crop
 from s2v_core.face.landmarks import Box, LandmarkNet, detect, locate
 from s2v_core.face.points import smooth_points
 from s2v_core.media import reader
-from s2v_core.media.decode import UnreadableError
-from s2v_core.media.reader import Filters, constant_rate
+from s2v_core.media.reader import Filters, UnreadableError, constant_rate
 
 # Seconds; more is not read.
 LONGEST = 30

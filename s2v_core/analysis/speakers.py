@@ -58,18 +58,25 @@ class Speakers:
         own = {clip.emotion for clip in self.clips if clip.actor == speaker}
         return tuple(code for code in self.emotions if code in own)
 
-    def nearest_faces(self, voice: Voice) -> dict[str, float]:
-        """Return the similarity of ``voice`` (of one, B = 1) to each speaker, the most similar first.
+    def face_probabilities(self, voice: Voice) -> dict[str, float]:
+        """Return how sure each speaker's face is for ``voice`` (of one, B = 1), the most probable first.
 
-        The cosine, -1 to 1, with the nearest of the speaker's stored clips: what ``retrieve`` goes by.
+        With a voice matcher calibrated: of the answers given at 80 %, 80 % are right. Right is the
+        speaker's own face, for a stranger the face that another recording of the same voice gets.
         """
-        similarity = self.students.face_similarity(voice.nu, voice.speaker)
-        return _nearest(similarity, [clip.actor for clip in self.clips])
+        if voice.faces is not None:
+            shares = dict(zip(self.speakers, voice.faces.exp()[0].tolist(), strict=True))
+        else:
+            weights = self.students.face_weights(voice.nu, voice.speaker)
+            by_speaker = _by_label(weights, [clip.actor for clip in self.clips])
+            shares = {speaker: share.item() for speaker, share in by_speaker.items()}
+        return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
-    def nearest_emotions(self, mu: Tensor) -> dict[str, float]:
-        """Return the similarity of ``mu (1, D_mu)`` to each emotion, as ``nearest_faces`` does."""
-        similarity = self.students.emotion_logits(mu) * self.students.config.focus_mu
-        return _nearest(similarity, [clip.emotion for clip in self.clips])
+    def emotion_probabilities(self, voice: Voice) -> dict[str, Tensor]:
+        """Return the probability (B,) of each emotion of ``self.emotions`` for ``voice``."""
+        weights = self.students.emotion_weights(voice)
+        by_emotion = _by_label(weights, [clip.emotion for clip in self.clips])
+        return {code: by_emotion[code] for code in self.emotions}
 
     def _of_speaker(self, speaker: str) -> Tensor:
         return torch.tensor([clip.actor == speaker for clip in self.clips])
@@ -85,8 +92,9 @@ class Speakers:
         return self.emotion("NEU")
 
 
-def _nearest(cosines: Tensor, labels: list[str]) -> dict[str, float]:
-    best: dict[str, float] = {}
-    for label, cosine in zip(labels, cosines[0].tolist(), strict=True):
-        best[label] = max(cosine, best.get(label, -1.0))
-    return dict(sorted(best.items(), key=lambda item: -item[1]))
+def _by_label(weights: Tensor, labels: list[str]) -> dict[str, Tensor]:
+    """Return the sum (B,) of the ``weights (B, M)`` of each of ``labels``."""
+    return {
+        label: weights[:, [other == label for other in labels]].sum(1)
+        for label in dict.fromkeys(labels)
+    }

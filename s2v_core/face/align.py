@@ -7,11 +7,13 @@ mean face of the authors' aligner, made symmetrical.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from s2v_core.errors import FaceError
 from s2v_core.face.landmarks import LandmarkNet, detect, locate, shrunk
@@ -22,6 +24,9 @@ HEIGHT, WIDTH = 128, 96
 TEMPLATE = np.array([[48, 72], [24, 44], [37.5, 44.5], [58.5, 44.5], [72, 44]])
 # Pixels; the detector is slow on photos of many megapixels.
 LARGEST = 1024
+# Of a picture: decoded, this is 150 MB.
+MOST_PIXELS = 50_000_000
+UNREADABLE = "{} is not a picture that can be read; give a .png or .jpg."
 
 
 class Still(NamedTuple):
@@ -58,16 +63,32 @@ def crop(
     return cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
 
 
+def check_picture(path: str | Path) -> None:
+    """Raise FaceError unless the file begins as a picture of at most 50 megapixels."""
+    name = Path(path).name
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
+            width, height = picture.size
+    except Image.DecompressionBombError:
+        width, height = MOST_PIXELS, MOST_PIXELS
+    except FileNotFoundError as error:
+        raise FaceError(f"{name}: no such picture; give a photo as .png or .jpg.") from error
+    # A damaged header fails in many ways.
+    except Exception as error:
+        raise FaceError(UNREADABLE.format(name)) from error
+    if width * height > MOST_PIXELS:
+        raise FaceError(f"{name} has too many pixels; give a picture below 50 megapixels.")
+
+
 def read_picture(path: str | Path) -> np.ndarray:
     """Return the picture at ``path`` as (H, W, 3) uint8 RGB; FaceError when it cannot be read."""
-    if not Path(path).is_file():
-        raise FaceError(f"{Path(path).name}: no such picture; give a photo as .png or .jpg.")
-    data = np.frombuffer(Path(path).read_bytes(), np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    check_picture(path)
+    try:
+        image = cv2.imdecode(np.frombuffer(Path(path).read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    except (cv2.error, OSError):
+        image = None
     if image is None:
-        raise FaceError(
-            f"{Path(path).name} is not a picture that can be read; give a .png or .jpg."
-        )
+        raise FaceError(UNREADABLE.format(Path(path).name))
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
@@ -80,7 +101,8 @@ def align_still(
     """
     image = read_picture(path)
     scale = min(1.0, LARGEST / max(image.shape[:2]))
-    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    height_now, width_now = (max(1, round(scale * side)) for side in image.shape[:2])
+    image = cv2.resize(image, (width_now, height_now), interpolation=cv2.INTER_AREA)
     box = detect(image)
     if box is None:
         raise FaceError(

@@ -76,7 +76,7 @@ def detect_all(image: np.ndarray) -> list[Box]:
     """Return the boxes of all faces in ``image (H, W, 3)``, the largest first.
 
     Of overlapping boxes the one with the most support is kept: faint ones around a face and its hair,
-    or its chin, are often larger.
+    or its chin, are often larger. A smaller box at a face's chin is no other face.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     boxes, support = _detector().detectMultiScale2(
@@ -84,7 +84,15 @@ def detect_all(image: np.ndarray) -> list[Box]:
     )
     kept = cv2.dnn.NMSBoxes(boxes, [float(s) for s in support], 0, OVERLAP) if len(boxes) else []
     faces: list[Box] = [(x, y, w, h) for x, y, w, h in (map(int, boxes[i]) for i in kept)]
-    return sorted(faces, key=lambda box: box[2] * box[3])[::-1]
+    faces.sort(key=lambda box: box[2] * box[3], reverse=True)
+    return [box for i, box in enumerate(faces) if not any(_is_chin(box, f) for f in faces[:i])]
+
+
+def _is_chin(box: Box, face: Box) -> bool:
+    """Whether the smaller ``box`` begins in the lower half of ``face`` and lies below its middle."""
+    middle = box[0] + box[2] / 2
+    lower, end = face[1] + face[3] / 2, face[1] + face[3]
+    return face[0] < middle < face[0] + face[2] and lower < box[1] < end
 
 
 def detect(image: np.ndarray) -> Box | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import tempfile
+import wave
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-import soundfile
 import torch
 from torch import Tensor
 
@@ -56,8 +56,8 @@ class Speech:
 class Levels:
     """Measures a waveform that comes in pieces, to decide whether it can be speech."""
 
-    def __init__(self, name: str) -> None:
-        self.name, self.length, self.total = name, 0, 0.0
+    def __init__(self, name: str, longest: float = MAX_SECONDS) -> None:
+        self.name, self.longest, self.length, self.total = name, longest, 0, 0.0
         self.low, self.high = math.inf, -math.inf
 
     @property
@@ -75,8 +75,8 @@ class Levels:
         self.low, self.high = min(self.low, low), max(self.high, high)
         self.total += piece.sum(dtype=torch.float64).item()
         self.length += len(piece)
-        if self.length > MAX_SECONDS * SAMPLE_RATE:
-            raise AudioError(f"{self.name} lasts more than {MAX_SECONDS // 3600} h: cut it up.")
+        if self.length > self.longest * SAMPLE_RATE:
+            raise AudioError(f"{self.name} lasts more than {_duration(self.longest)}: cut it up.")
 
     def check(self) -> None:
         """Raise AudioError when there was no sound, less than 0.3 s of it, or silence."""
@@ -84,8 +84,10 @@ class Levels:
         if not seconds:
             raise AudioError(f"{self.name} holds no sound: record or export it again.")
         if seconds < MIN_SECONDS:
+            # Rounded down, or 0.2999 s would read as 0.30 s.
+            shown = math.floor(100 * seconds) / 100
             raise AudioError(
-                f"{self.name} is too short ({seconds:.2f} s): give {MIN_SECONDS} s or more."
+                f"{self.name} is too short ({shown:.2f} s): give {MIN_SECONDS} s or more."
             )
         # A constant offset is no sound.
         mean = self.total / self.length
@@ -96,15 +98,23 @@ class Levels:
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[Speech]:
+def opened(path: str | Path, longest: float = MAX_SECONDS) -> Iterator[Speech]:
     """Open the speech in any audio or video file: at 16 kHz, the mean of the channels, in [-1, 1].
 
     It is decoded once, into memory or a temporary file that goes with the context.
-    Raises AudioError when the file is missing, not audio, damaged, too short or silent.
+    Raises AudioError when the file is missing, not audio, damaged, too short or silent, and as soon
+    as more than ``longest`` seconds have been decoded.
     """
     path = Path(path)
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
-        levels = _decode(path, file)
+        try:
+            levels = _decode(path, file, longest)
+        # Readers turn their own errors into others: this one is the temporary file's.
+        except OSError as error:
+            raise AudioError(
+                f"{path.name} is too long for the temporary folder ({error.strerror}): make room there, "
+                "or name another folder in TMPDIR."
+            ) from error
         levels.check()
         yield Speech(file, levels.length, levels.peak)
 
@@ -152,20 +162,23 @@ def save(path: str | Path, audio: Tensor | Iterable[Tensor]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with own_folder(path.parent, ".speech-") as folder:
             part = folder / "speech.wav"
-            with soundfile.SoundFile(part, "w", SAMPLE_RATE, 1, subtype="PCM_16") as file:
+            # Not soundfile, which ends in an assertion where the disk is full.
+            with part.open("wb") as raw, wave.open(raw, "wb") as file:
+                file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
                 for piece in [audio] if isinstance(audio, Tensor) else audio:
-                    file.write(piece.float().cpu().numpy())
+                    levels = (piece.float().cpu() * 32_767).round().clamp(-32_768, 32_767)
+                    file.writeframesraw(levels.numpy().astype("<i2").tobytes())
             part.replace(path)
-    except (OSError, soundfile.SoundFileError) as error:
+    except OSError as error:
         raise OutputError(f"{path} cannot be written: choose another file or folder.") from error
 
 
-def _decode(path: Path, file: IO[bytes]) -> Levels:
+def _decode(path: Path, file: IO[bytes], longest: float) -> Levels:
     """Write the sound of ``path`` into ``file`` as float32 at 16 kHz, and return its levels."""
     levels = None
-    for pieces in decode.readers(path):
+    for reader in decode.readers(path):
         with suppress(decode.UnreadableError):
-            levels = _spool(pieces, file, path.name)
+            levels = _spool(reader, file, path.name, longest)
         # Without sound: the recorder may have been killed before it wrote the length.
         if levels and levels.length:
             break
@@ -176,8 +189,15 @@ def _decode(path: Path, file: IO[bytes]) -> Levels:
     return levels
 
 
-def _spool(pieces: Iterable[Tensor], file: IO[bytes], name: str) -> Levels:
-    levels = Levels(name)
+def _spool(reader: decode.Reader, file: IO[bytes], name: str, longest: float) -> Levels:
+    """Write what ``reader`` gives: the mean of the channels, or the loudest where they cancel."""
+    try:
+        return _written(reader(None), file, Levels(name, longest))
+    except decode.CancelledError as error:
+        return _written(reader(error.channel), file, Levels(name, longest))
+
+
+def _written(pieces: Iterable[Tensor], file: IO[bytes], levels: Levels) -> Levels:
     file.seek(0)
     # Another reader may have failed in the middle.
     file.truncate()
@@ -185,3 +205,7 @@ def _spool(pieces: Iterable[Tensor], file: IO[bytes], name: str) -> Levels:
         levels.add(piece)
         file.write(piece.numpy().tobytes())
     return levels
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:g} h" if seconds >= 3600 else f"{seconds / 60:g} minutes"

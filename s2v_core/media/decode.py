@@ -6,101 +6,149 @@ A piece is all that is held at a time, whatever the file's length and whatever i
 from __future__ import annotations
 
 import math
-import struct
-import subprocess
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from io import BytesIO
+from itertools import pairwise
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from threading import Timer
-from typing import IO
 
-import imageio_ffmpeg
 import numpy as np
 import soundfile
 import torch
 from torch import Tensor
 
 from s2v_core.errors import AudioError
+from s2v_core.media import reader
+from s2v_core.media.reader import UnreadableError
 from s2v_core.media.resample import resampled
+from s2v_core.paths import is_folder
 from s2v_core.rates import SAMPLE_RATE
 
 # Hz; below telephone quality, or the header is wrong.
 MIN_RATE = 4_000
 # Numbers read at a time, so that memory depends on the sound and not on the header.
 BLOCK = 65_536
-# Far more than an hour of speech takes to decode.
-DECODER_SECONDS = 300
-# Formats that soundfile reads without printing to stderr; its MP3 reader prints there about damaged files.
-SOUNDFILE_HEADS = (b"RIFF", b"RF64", b"FORM", b"fLaC", b"OggS")
-# Sound and video files, but no playlist or script that could name other files or addresses.
-CONTAINERS = "wav,w64,aiff,flac,ogg,mp3,mov,matroska,aac,amr,ac3,asf,avi,flv,mpeg,mpegts,caf,au,wv"
+# Formats that soundfile reads best and without printing to stderr: its MP3 reader prints there about
+# damaged files.
+SOUNDFILE_HEADS = (b"RIFF", b"RF64", b"FORM", b"fLaC", b"OggS", b"NIST", b".snd", b"Crea")
+# The first page of a stream in an Ogg file.
+OGG_STREAM = re.compile(rb"OggS\0[\x02\x03\x06\x07]")
+# Channels cancel when their sum has less than this share of the power that unrelated ones would have.
+CANCELLED = 0.05
+# Reads a file's sound in pieces (n,): the mean of its channels, or one channel by its number.
+Reader = Callable[[int | None], Iterator[Tensor]]
 
 
-class UnreadableError(Exception):
-    """This reader cannot read the file: another may."""
+class NoSoundError(AudioError):
+    """The file is a video without sound."""
 
 
-def readers(path: Path) -> list[Iterator[Tensor]]:
-    """Return the ways to read ``path``, each the whole sound in pieces (n,): try the next if one fails.
+class CancelledError(Exception):
+    """The channels cancel each other: read the loudest, ``channel``, alone."""
 
-    A reader raises UnreadableError, at any piece, when the file is not for it, and AudioError when
-    no other reader could do better.
+    def __init__(self, channel: int) -> None:
+        super().__init__(channel)
+        self.channel = channel
+
+
+def readers(path: Path) -> list[Reader]:
+    """Return the ways to read ``path``: try the next if one fails.
+
+    A reader raises UnreadableError, at any piece, when the file is not for it, AudioError when no other
+    reader could do better, and CancelledError after the last piece.
     """
-    with_ffmpeg = read_with_ffmpeg(path)
-    return [read_with_soundfile(path), with_ffmpeg] if _is_for_soundfile(path) else [with_ffmpeg]
+    with_av = partial(read_with_av, path)
+    return [partial(read_with_soundfile, path), with_av] if _is_for_soundfile(path) else [with_av]
 
 
-def read_with_soundfile(path: Path) -> Iterator[Tensor]:
-    """Yield the pieces of an uncompressed, FLAC or Ogg file: quick, since no process starts."""
+def read_with_soundfile(path: Path, channel: int | None = None) -> Iterator[Tensor]:
+    """Yield the pieces of an uncompressed, FLAC, Ogg or telephone file."""
     try:
-        with soundfile.SoundFile(path) as file:
-            rate, size = file.samplerate, max(1, BLOCK // file.channels)
-            if rate < MIN_RATE:
-                raise AudioError(
-                    f"{path.name} is sampled at {rate} Hz: give {MIN_RATE} Hz or more."
-                )
-            if not _is_plain(rate):
-                raise UnreadableError
-            blocks = file.blocks(size, dtype="float32", always_2d=True)
-            yield from resampled(_averaged(blocks), rate)
-    # TypeError: a WAV that is named .raw.
-    except (soundfile.SoundFileError, TypeError) as error:
+        for stream in _streams(path):
+            with soundfile.SoundFile(stream) as file:
+                if file.samplerate < MIN_RATE:
+                    raise AudioError(
+                        f"{path.name} is sampled at {file.samplerate} Hz: give {MIN_RATE} Hz or more."
+                    )
+                if not _is_plain(file.samplerate):
+                    raise UnreadableError
+                yield from resampled(mixed(_blocks(file), channel), file.samplerate)
+    except (AudioError, UnreadableError, CancelledError):
+        raise
+    # Any other: each codec has its own ways to fail, and another reader follows.
+    except Exception as error:
         raise UnreadableError from error
 
 
-def read_with_ffmpeg(path: Path) -> Iterator[Tensor]:
-    """Yield the pieces of whatever ffmpeg can decode, and of a video's sound.
+def _streams(path: Path) -> Iterator[Path | BytesIO]:
+    """Yield the file itself, or each part of an Ogg file that holds several: soundfile reads but the first."""
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        starts = [m.start() for m in OGG_STREAM.finditer(data)] if data[:4] == b"OggS" else []
+        if len(starts) < 2:
+            yield path
+            return
+        for start, end in pairwise([*starts, len(data)]):
+            yield BytesIO(data[start:end])
 
-    In a process of its own: it can be killed if it hangs, and a file that crashes it stops nothing else.
-    """
-    # All channels, to be averaged here: "-ac 1" makes their sum up to 2.7 times too loud. AU, since its
-    # header, unlike WAV's, is read in one line.
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error"]
-    command += ["-format_whitelist", CONTAINERS, "-i", f"file:{path}", "-vn"]
-    command += ["-f", "au", "-c:a", "pcm_f32be", "-ar", str(SAMPLE_RATE), "-"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert process.stdout is not None
-    limit = Timer(DECODER_SECONDS, process.kill)
-    limit.start()
+
+def _blocks(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    """Yield blocks (n, channels); SoundFile.blocks cannot read codecs without seeking, as GSM."""
+    size = max(1, BLOCK // file.channels)
+    while len(block := file.read(size, dtype="float32", always_2d=True)):
+        yield block
+
+
+def read_with_av(path: Path, channel: int | None = None) -> Iterator[Tensor]:
+    """Yield the pieces of whatever FFmpeg can decode, and of a video's sound from the file's start on."""
     try:
-        yield from _averaged(_au_blocks(process.stdout))
-        if process.wait():
-            raise UnreadableError
-    finally:
-        limit.cancel()
-        process.kill()
-        process.stdout.close()
-        process.wait()
+        with reader.opened(path, "audio") as container:
+            yield from mixed(reader.sound(container), channel)
+    except reader.MissingError as error:
+        if _shows_a_picture(path):
+            raise NoSoundError(f"{path.name}: This video has no sound.") from error
+        raise
+
+
+def _shows_a_picture(path: Path) -> bool:
+    with reader.opened(path) as container:
+        return next(reader.pictures(container), None) is not None
+
+
+def mixed(blocks: Iterable[np.ndarray], channel: int | None = None) -> Iterator[Tensor]:
+    """Yield the mean of the channels (n,) of ``blocks (n, channels)``, or one ``channel``.
+
+    Raises CancelledError at the end when the channels cancel each other, as those of a balanced line that
+    was recorded in stereo.
+    """
+    powers, of_sum = torch.zeros(0), 0.0
+    for block in blocks:
+        samples = torch.from_numpy(block)
+        if channel is not None:
+            yield samples[:, min(channel, samples.shape[1] - 1)]
+            continue
+        if len(powers) != samples.shape[1]:
+            powers, of_sum = torch.zeros(samples.shape[1], dtype=torch.float64), 0.0
+        powers += samples.double().square().sum(dim=0)
+        of_sum += samples.double().sum(dim=1).square().sum().item()
+        yield samples.mean(dim=1)
+    if channel is None and of_sum < CANCELLED * powers.sum().item():
+        raise CancelledError(int(powers.argmax()))
 
 
 def _is_for_soundfile(path: Path) -> bool:
     """Whether soundfile knows the format, by the first four bytes; AudioError when there is no such file."""
-    if path.is_dir():
+    if is_folder(path):
         raise AudioError(f"{path} is a folder: name one audio file.")
-    if not path.is_file():
-        raise AudioError(f"{path}: no such file; check the name.")
     try:
+        # A pipe or a device may never end.
+        if not path.is_file():
+            raise FileNotFoundError
         with path.open("rb") as file:
             head = file.read(4)
+    except FileNotFoundError as error:
+        raise AudioError(f"{path}: no such file; check the name.") from error
     except OSError as error:
         raise AudioError(f"{path} cannot be opened: {error.strerror}.") from error
     if not head:
@@ -111,24 +159,3 @@ def _is_for_soundfile(path: Path) -> bool:
 def _is_plain(rate: int) -> bool:
     """Whether torchaudio's filter for ``rate`` stays small (44 101 Hz would take gigabytes)."""
     return rate // math.gcd(rate, SAMPLE_RATE) <= 1_000
-
-
-def _averaged(blocks: Iterable[np.ndarray]) -> Iterator[Tensor]:
-    """Yield the mean of the channels (n,) of ``blocks (n, channels)``, up to the first empty one."""
-    for block in blocks:
-        if not len(block):
-            return
-        yield torch.from_numpy(block).mean(dim=1)
-
-
-def _au_blocks(stream: IO[bytes]) -> Iterator[np.ndarray]:
-    """Yield blocks (n, channels) float32 of the AU file of 32-bit floats in ``stream``."""
-    head = stream.read(24)
-    if len(head) < 24:
-        raise UnreadableError
-    _, start, _, _, _, channels = struct.unpack(">4s5I", head)
-    stream.read(start - len(head))
-    size = max(1, BLOCK // channels) * channels
-    while numbers := len(data := stream.read(4 * size)) // (4 * channels) * channels:
-        block = np.frombuffer(data, ">f4", numbers)
-        yield block.astype(np.float32).reshape(-1, channels)

@@ -1,4 +1,4 @@
-"""Any video file's frames, and its sound on the same clock, by FFmpeg's libraries (PyAV).
+"""Any file's sound and picture on one clock, by FFmpeg's libraries (PyAV).
 
 Times count from the file's start. A stream that begins later than it is held back: the picture by its
 first frame, the sound by silence.
@@ -7,19 +7,27 @@ first frame, the sound by silence.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from functools import partial
+from itertools import chain, groupby
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.container import InputContainer
 from av.filter import Graph
+from av.filter.context import FilterContext
+from av.stream import Stream
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
-from s2v_core.media.decode import CONTAINERS, DECODER_SECONDS, UnreadableError
+from s2v_core.rates import SAMPLE_RATE
 
+Frame = VideoFrame | AudioFrame
 # FFmpeg's filters, each with its arguments.
 Filters = Sequence[tuple[str, str]]
 # FFmpeg's own way to turn a picture upright, by its rotation in degrees.
@@ -28,27 +36,42 @@ UPRIGHT: dict[int, Filters] = {
     180: [("hflip", ""), ("vflip", "")],
     270: [("transpose", "clock")],
 }
+# Pixels are not stretched further: such a header is wrong.
+MOST_STRETCHED = 4
+# Seconds; far more than an hour of speech takes to decode.
+DECODER_SECONDS = 300
+# Seconds by which a clock may go back; more, and another stream follows in the same file.
+JITTER = Fraction(1, 10)
+# Samples of sound that come at once.
+BLOCK = 65_536
+# Sound and video files, but no playlist or script that could name other files or addresses.
+CONTAINERS = "wav,w64,aiff,flac,ogg,mp3,mov,matroska,aac,amr,ac3,asf,avi,flv,mpeg,mpegts,caf,au,wv,nistsphere,voc"
+
+
+class UnreadableError(Exception):
+    """This reader cannot read the file: another may."""
+
+
+class MissingError(UnreadableError):
+    """The file holds sound but no picture, or picture but no sound."""
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[InputContainer]:
-    """Open a video file; UnreadableError when it is none.
+def opened(path: Path, kind: Literal["video", "audio"] = "video") -> Iterator[InputContainer]:
+    """Open a file with a stream of this ``kind``; UnreadableError when it is none, MissingError without.
 
     No playlist is followed and no address, so that a file cannot name others.
     """
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     try:
         container = av.open(f"file:{path}", options=options, metadata_errors="ignore")
-    except (av.FFmpegError, OSError) as error:
+    except (av.FFmpegError, OSError, ValueError) as error:
         raise UnreadableError(str(error)) from error
     with container:
-        if not container.streams.video:
-            raise UnreadableError("no picture in it")
+        if container.streams.best(kind) is None:
+            found = MissingError if len(container.streams) else UnreadableError
+            raise found(f"no {'picture' if kind == 'video' else 'sound'} in it")
         yield container
-
-
-# Sound as packed floats from the file's start on: what is missing is silence.
-FROM_THE_START: Filters = [("aresample", "async=1:first_pts=0"), ("aformat", "sample_fmts=flt")]
 
 
 def constant_rate(fps: int) -> tuple[str, str]:
@@ -57,92 +80,151 @@ def constant_rate(fps: int) -> tuple[str, str]:
 
 
 def pictures(container: InputContainer, filters: Filters = ()) -> Iterator[np.ndarray]:
-    """Yield the frames (H, W, 3) uint8 RGB, upright, as the ``filters`` leave them."""
-    for frame in read(container, filters):
-        assert isinstance(frame, VideoFrame)
-        yield frame.to_ndarray()
-
-
-def read(
-    container: InputContainer, picture: Filters = (), sound: Filters | None = None
-) -> Iterator[VideoFrame | AudioFrame]:
-    """Yield the frames of the picture, in RGB, and of the sound if it has filters, as they come.
+    """Yield the frames (H, W, 3) uint8 RGB, upright, as a player shows them and the ``filters`` leave them.
 
     Damaged packets are skipped. UnreadableError when decoding takes far longer than any video's should.
     """
-    chains = {container.streams.video[0].index: _Chain(container, picture)}
-    if sound is not None:
-        chains[container.streams.audio[0].index] = _Chain(container, sound)
-    for stream, frame in _decoded(container, list(chains)):
-        yield from chains[stream].push(frame)
-    for chain in chains.values():
-        yield from chain.push(None)
+    stream = container.streams.best("video")
+    assert isinstance(stream, VideoStream)
+    build = partial(_picture_graph, aspect=stream.sample_aspect_ratio, filters=filters)
+    for frame in _filtered(_alike(_on_clock(container, stream)), build):
+        yield frame.to_ndarray()
 
 
-def _decoded(
-    container: InputContainer, streams: list[int]
-) -> Iterator[tuple[int, VideoFrame | AudioFrame]]:
-    """Yield each decoded frame with its stream's index."""
+def sound(container: InputContainer) -> Iterator[np.ndarray]:
+    """Yield the sound in blocks (n, channels) float32 at 16 kHz, from the file's start on.
+
+    What is missing is silence; damaged packets are skipped. UnreadableError when nothing can be decoded,
+    or when it takes far too long.
+    """
+    stream = container.streams.best("audio")
+    assert stream is not None
+    done = 0
+    # Another stream of another kind may follow in the same file.
+    for _, frames in groupby(_on_clock(container, stream), _kind):
+        for frame in _filtered(frames, partial(_sound_graph, done=done)):
+            assert isinstance(frame, AudioFrame)
+            done += frame.samples
+            yield frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
+    if not done:
+        raise UnreadableError("nothing of the sound can be decoded")
+
+
+def _kind(frame: Frame) -> tuple[int | str, ...]:
+    if isinstance(frame, AudioFrame):
+        return frame.sample_rate, frame.format.name, frame.layout.name
+    return frame.width, frame.height, frame.format.name
+
+
+def _on_clock(container: InputContainer, stream: Stream) -> Iterator[Frame]:
+    """Yield each decoded frame of ``stream``, its time counted from the file's start.
+
+    Where the clock goes back, as in Ogg files one after the other, it continues from the last frame's end.
+    """
+    offset, end = -Fraction(container.start_time or 0, av.time_base), Fraction(0)
+    for frame in _decoded(container, stream):
+        if frame.pts is not None and frame.time_base:
+            at = frame.pts * frame.time_base + offset
+            if at < end - JITTER:
+                offset, at = offset + end - at, end
+            frame.pts = round(at / frame.time_base)
+            end = max(end, at + _seconds(frame))
+        yield frame
+
+
+def _seconds(frame: Frame) -> Fraction:
+    return (
+        Fraction(frame.samples, frame.sample_rate) if isinstance(frame, AudioFrame) else Fraction(0)
+    )
+
+
+def _decoded(container: InputContainer, stream: Stream) -> Iterator[Frame]:
     until = time.monotonic() + DECODER_SECONDS
-    packets = container.demux([container.streams[index] for index in streams])
+    packets = container.demux(stream)
     while True:
         try:
             packet = next(packets)
         # Cut short: what came before counts.
         except (StopIteration, av.FFmpegError):
             return
+        if time.monotonic() > until:
+            raise UnreadableError("it takes too long to decode")
         try:
             frames = packet.decode()
         except av.FFmpegError:
             continue
         for frame in frames:
-            if time.monotonic() > until:
-                raise UnreadableError("it takes too long to decode")
             assert isinstance(frame, VideoFrame | AudioFrame)
-            yield packet.stream_index, frame
+            yield frame
 
 
-class _Chain:
-    """The frames of one stream through a chain of filters, built for the first of them."""
+def _alike(frames: Iterator[Frame]) -> Iterator[VideoFrame]:
+    """Yield ``frames`` in the size and format of the first: a call's picture may change in size."""
+    first = None
+    for frame in frames:
+        assert isinstance(frame, VideoFrame)
+        first = first or frame
+        if _kind(frame) != _kind(first):
+            pts, time_base = frame.pts, frame.time_base
+            frame = frame.reformat(first.width, first.height, first.format.name)
+            frame.pts, frame.time_base = pts, time_base
+        yield frame
 
-    def __init__(self, container: InputContainer, filters: Filters) -> None:
-        self._start, self._filters = container.start_time or 0, filters
-        self._graph: Graph | None = None
 
-    def push(self, frame: VideoFrame | AudioFrame | None) -> Iterator[VideoFrame | AudioFrame]:
-        """Yield the frames that are ready after ``frame``, or after the last one, None."""
-        if self._graph is None:
-            if frame is None:
-                return
-            self._graph = self._built(frame)
-        if frame is not None and frame.pts is not None and frame.time_base:
-            frame.pts -= round(self._start / (av.time_base * frame.time_base))
-        self._graph.push(frame)
-        while True:
-            try:
-                yield self._graph.pull()
-            except (av.BlockingIOError, av.EOFError):
-                return
+def _filtered(frames: Iterator[Frame], build: Callable[[Frame], Graph]) -> Iterator[Frame]:
+    """Yield ``frames`` as the filters leave them that ``build`` makes for the first of them."""
+    first = next(frames, None)
+    if first is None:
+        return
+    graph = build(first)
+    for frame in chain([first], frames, [None]):
+        graph.push(frame)
+        # Until it needs another frame.
+        with suppress(av.BlockingIOError, av.EOFError):
+            while True:
+                yield graph.pull()
 
-    def _built(self, frame: VideoFrame | AudioFrame) -> Graph:
-        graph = Graph()
-        if isinstance(frame, VideoFrame):
-            source = graph.add_buffer(
-                width=frame.width,
-                height=frame.height,
-                format=frame.format,
-                time_base=frame.time_base,
-            )
-            upright = UPRIGHT.get(frame.rotation % 360, ())
-            filters = [*upright, *self._filters, ("format", "rgb24"), ("buffersink", "")]
-        else:
-            source = graph.add_abuffer(
-                sample_rate=frame.sample_rate,
-                format=frame.format,
-                layout=frame.layout,
-                time_base=frame.time_base,
-            )
-            filters = [*self._filters, ("abuffersink", "")]
-        graph.link_nodes(source, *(graph.add(*f) if f[1] else graph.add(f[0]) for f in filters))
-        graph.configure()
-        return graph
+
+def _picture_graph(frame: Frame, aspect: Fraction | None, filters: Filters) -> Graph:
+    """Return the ``filters`` of an upright RGB picture whose pixels, of this ``aspect``, are made square."""
+    assert isinstance(frame, VideoFrame)
+    graph = Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+    )
+    upright = [*_square(frame, aspect), *UPRIGHT.get(frame.rotation % 360, ())]
+    return _linked(graph, source, [*upright, *filters, ("format", "rgb24"), ("buffersink", "")])
+
+
+def _square(frame: VideoFrame, aspect: Fraction | None) -> Filters:
+    """Return the filter that makes pixels of this ``aspect``, width over height, square."""
+    if not aspect or aspect == 1 or not 1 / MOST_STRETCHED <= aspect <= MOST_STRETCHED:
+        return []
+    width = round(frame.width * max(aspect, Fraction(1)))
+    height = round(frame.height / min(aspect, Fraction(1)))
+    return [("scale", f"{width}:{height}")]
+
+
+def _sound_graph(frame: Frame, done: int) -> Graph:
+    """Return the filters to 16 kHz packed floats on the clock, of which ``done`` samples have come."""
+    assert isinstance(frame, AudioFrame)
+    graph = Graph()
+    source = graph.add_abuffer(
+        sample_rate=frame.sample_rate,
+        format=frame.format,
+        layout=frame.layout,
+        time_base=frame.time_base,
+    )
+    filters = [
+        ("aresample", f"{SAMPLE_RATE}:async=1:first_pts={done}"),
+        ("aformat", "sample_fmts=flt"),
+        ("asetnsamples", f"{BLOCK}:pad=0"),
+        ("abuffersink", ""),
+    ]
+    return _linked(graph, source, filters)
+
+
+def _linked(graph: Graph, source: FilterContext, filters: Filters) -> Graph:
+    graph.link_nodes(source, *(graph.add(*f) if f[1] else graph.add(f[0]) for f in filters))
+    graph.configure()
+    return graph

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import imageio_ffmpeg
 import numpy as np
 import torch
-from moviepy import VideoClip
 from torch import Tensor
 
 from s2v_core.errors import OutputError, UserError
+from s2v_core.media import reader
 from s2v_core.media.audio import PIECE, Speech
 from s2v_core.media.audio import save as save_audio
 from s2v_core.media.provenance import Claim, sign
@@ -20,6 +22,7 @@ from s2v_core.rates import sample_count
 from s2v_core.temporary import own_folder
 
 COMMENT = "Synthetic video: generated from speech by Speech2Video, not a recording of a person."
+CODEC, SOUND_CODEC = "libx264", "aac"
 SYNTHETIC_VIDEO = Claim()
 # x264's crf: frames of 96x128 show every artefact once they are enlarged.
 QUALITY = "18"
@@ -71,9 +74,7 @@ def write(
                 sign(part, claim, title)
             part.replace(path)
     except (OSError, OutputError) as error:
-        raise OutputError(
-            f"{path} cannot be written: choose a folder that you may write to, with space left."
-        ) from error
+        raise OutputError(f"{path} cannot be written: {_advice()}.") from error
 
 
 def read(path: str | Path, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
@@ -102,6 +103,20 @@ def probe(path: str | Path) -> VideoInfo:
     while capture.grab():
         n_frames += 1
     return VideoInfo(width, height, fps, n_frames, n_frames / fps)
+
+
+def _advice() -> str:
+    """Say what to do when nothing can be written: about ffmpeg if it is the cause, else about the folder."""
+    other = "name another ffmpeg in the variable IMAGEIO_FFMPEG_EXE"
+    try:
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-encoders"]
+        done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=30)
+    except (OSError, RuntimeError, subprocess.TimeoutExpired):
+        return f"ffmpeg cannot be started; {other}"
+    for encoder in (CODEC, SOUND_CODEC):
+        if f" {encoder} ".encode() not in done.stdout:
+            return f"this ffmpeg has no encoder {encoder}; {other}"
+    return "choose a folder that you may write to, with space left"
 
 
 def _fit(pieces: Iterable[Tensor], n_samples: int) -> Iterator[Tensor]:
@@ -156,16 +171,21 @@ def _encode(
     sound: Path,
     tags: list[str],
 ) -> None:
+    try:
+        # Its import looks for ffmpeg.
+        from moviepy import VideoClip
+    except RuntimeError as error:
+        raise OSError(str(error)) from error
     # Half a frame more, since moviepy rounds the count of frames down.
     clip = VideoClip(frame_at, duration=(n_frames + 0.5) / fps)
     clip.write_videofile(
         str(path),
         fps=fps,
-        codec="libx264",
+        codec=CODEC,
         preset="veryfast",
         # A file, since moviepy slows an array of one channel to half speed.
         audio=str(sound),
-        audio_codec="aac",
+        audio_codec=SOUND_CODEC,
         ffmpeg_params=["-crf", QUALITY, "-movflags", "+faststart", *tags],
         logger=None,
     )
@@ -173,7 +193,12 @@ def _encode(
 
 def _check_whole(path: Path, n_frames: int) -> None:
     """Raise OSError unless the encoder finished: moviepy does not check its exit status."""
-    if cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT) != n_frames:
+    try:
+        with reader.opened(path) as container:
+            whole = container.streams.video[0].frames == n_frames
+    except reader.UnreadableError:
+        whole = False
+    if not whole:
         raise OSError(f"{path} is not whole")
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from s2v_core.errors import CheckpointError
+from s2v_core.paths import is_file
 from s2v_core.settings import Settings, faults
 from s2v_core.temporary import whole
 
@@ -26,7 +27,7 @@ def read_config(folder: str | Path, config_type: type[C]) -> C:
     Raises CheckpointError that names every key that is unknown, missing, of the wrong type or out of range.
     """
     path = Path(folder) / "config.json"
-    if not path.is_file():
+    if not is_file(path):
         raise CheckpointError(
             f"{path} is missing; train it with make train, or fetch the whole repository."
         )
@@ -46,7 +47,7 @@ def load_network(folder: str | Path, network: type[N], config_type: type[Setting
     """
     model = network(read_config(folder, config_type))
     path = Path(folder) / "model.safetensors"
-    if not path.is_file():
+    if not is_file(path):
         raise CheckpointError(
             f"{path} is missing; train it with make train, or fetch the whole repository."
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from s2v_core.errors import CheckpointError, UserError
+from s2v_core.paths import is_folder
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -62,7 +63,7 @@ Each folder holds one network: `model.safetensors` beside the `config.json` that
 def located(model: str | Path) -> Path:
     """Return the folder of a model set given as a folder, or as ``USER/NAME@REVISION`` on the Hub."""
     repo, at, revision = str(model).partition("@")
-    if not at or Path(model).exists():
+    if not at or is_folder(Path(model)):
         return Path(model)
     return fetch(repo, revision)
 

@@ -19,20 +19,27 @@ from s2v_core.models import checkpoint
 from s2v_core.networks.composer import Composer, ComposerConfig
 from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.motion_student import MotionConfig, MotionStudent
+from s2v_core.networks.phonetic_encoder import PhoneticConfig, PhoneticEncoder
 from s2v_core.networks.sdfa import SDFA, SDFAConfig
 from s2v_core.networks.speaker_encoder import SpeakerConfig, SpeakerEncoder
 from s2v_core.networks.speech2face import Speech2Face, Speech2FaceConfig
 from s2v_core.networks.students import Students, StudentsConfig
 from s2v_core.networks.syncnet import SyncNet, SyncNetConfig
+from s2v_core.networks.voice_activity import VoiceActivity, VoiceActivityConfig
+from s2v_core.networks.voice_matcher import VoiceMatcher, VoiceMatcherConfig
+from s2v_core.paths import is_file, is_folder
 from s2v_core.settings import Settings
 from s2v_core.temporary import whole
 
 N = TypeVar("N", bound=nn.Module)
 
 NETWORKS: dict[str, tuple[type[nn.Module], type[Settings]]] = {
+    "voice_activity": (VoiceActivity, VoiceActivityConfig),
     "cpc": (CPC, CPCConfig),
     "students": (Students, StudentsConfig),
     "speaker": (SpeakerEncoder, SpeakerConfig),
+    "phonetic": (PhoneticEncoder, PhoneticConfig),
+    "voice_matcher": (VoiceMatcher, VoiceMatcherConfig),
     "motion": (MotionStudent, MotionConfig),
     "composer": (Composer, ComposerConfig),
     "sdfa": (SDFA, SDFAConfig),
@@ -41,7 +48,7 @@ NETWORKS: dict[str, tuple[type[nn.Module], type[Settings]]] = {
     "landmarks": (LandmarkNet, LandmarkConfig),
 }
 # Networks that the paper's method does without.
-OPTIONAL = ("speaker", "motion")
+OPTIONAL = ("voice_activity", "speaker", "voice_matcher", "phonetic", "motion")
 # Networks that only score generated frames; a set may lack any of them.
 JUDGES = ("judge_identity", "judge_emotion", "judge_lips", "syncnet")
 
@@ -91,6 +98,7 @@ class ModelSet:
         }
         self._check_motion(networks)
         networks["students"].speaker = networks.get("speaker")
+        networks["students"].matcher = networks.get("voice_matcher")
         return networks
 
     def has(self, name: str) -> bool:
@@ -110,13 +118,13 @@ class ModelSet:
     def stored_clips(self) -> list[StoredClip] | None:
         """Return whose clips the students store, in their order; None where the set does not say."""
         path = self.folder / "students" / STORED_CLIPS
-        if not path.is_file():
+        if not is_file(path):
             return None
         with path.open(encoding="utf-8", newline="") as file:
             return [StoredClip(**row) for row in csv.DictReader(file)]
 
     def _check_folder(self) -> None:
-        if not self.folder.is_dir():
+        if not is_folder(self.folder):
             raise CheckpointError(
                 f"{self.folder}: no such model set; give the path of its folder, or USER/NAME@REVISION "
                 f"on the Hugging Face Hub; the default is {default_model()}."
@@ -130,6 +138,12 @@ class ModelSet:
         if "motion" not in networks:
             raise CheckpointError(
                 f"{folder} is missing, and the composer renders what it predicts; fetch the whole "
+                "repository."
+            )
+        encoder = networks["motion"].config.encoder
+        if encoder not in networks:
+            raise CheckpointError(
+                f"{self.folder / encoder} is missing, and {folder} reads its features; fetch the whole "
                 "repository."
             )
         predicted = networks["motion"].config.motion

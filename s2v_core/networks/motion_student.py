@@ -7,7 +7,7 @@ motion is predicted by a network of its own, whose error is measured apart.
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torchaudio.functional import melscale_fbanks
 
 from s2v_core.networks.cpc import CPC
-from s2v_core.rates import HOP, SAMPLE_RATE, STEPS_PER_SECOND
+from s2v_core.rates import FPS, HOP, SAMPLE_RATE, STEPS_PER_SECOND
 from s2v_core.settings import Dropout, Settings, Sizes
 
 # Samples; a step's 25 ms lie around the middle of its 10.
@@ -30,9 +30,12 @@ FAINTEST = 1e-5
 class MotionConfig(Settings):
     """Sizes of the network; ``dilations`` are those of its convolutions over frames, three wide each."""
 
-    # Size of CPC's z_t, and bands of the spectrum beside it.
+    # The network of the model set that encodes the speech, and the steps of a frame that it gives.
+    encoder: Literal["cpc", "phonetic"] = "cpc"
+    hop: PositiveInt = STEPS_PER_SECOND // FPS
+    # Size of a step (CPC's z_t), and bands of the spectrum beside it; the phonetic encoder needs none.
     latents: PositiveInt
-    mels: PositiveInt = 40
+    mels: NonNegativeInt = 40
     # The first numbers of face_motion: all but the lids, which speech does not move.
     motion: PositiveInt = 11
     fps: PositiveInt = 25
@@ -64,11 +67,6 @@ class MotionConfig(Settings):
         return self.mels + self.latents
 
     @property
-    def hop(self) -> int:
-        """CPC steps a frame."""
-        return STEPS_PER_SECOND // self.fps
-
-    @property
     def window(self) -> int:
         """Input steps that a frame depends on."""
         return self.hop * (self.before + 1 + self.after)
@@ -81,9 +79,7 @@ class Member(nn.Module):
         super().__init__()
         self.config = config
         width, dropout = config.width, config.dropout
-        self.step = nn.Sequential(
-            nn.Linear(config.features, config.step), nn.ReLU(), nn.Dropout(dropout)
-        )
+        self.step = nn.Sequential(nn.Linear(config.features, config.step), nn.ReLU())
         self.frame = _convolution(config.step, width, config.hop, dropout, stride=config.hop)
         self.neighbours = nn.ModuleList(
             _convolution(width, width, 3, dropout, dilation=d) for d in config.dilations
@@ -95,7 +91,8 @@ class Member(nn.Module):
         """Return (B, n, motion + 1) of the input ``steps``, see MotionStudent.forward."""
         x = self.frame(self.step(steps).transpose(1, 2))
         for dilation, convolve in zip(self.config.dilations, self.neighbours, strict=True):
-            x = x[..., dilation:-dilation] + convolve(x)
+            own = slice(dilation, -dilation) if self.config.after else slice(2 * dilation, None)
+            x = x[..., own] + convolve(x)
         return self.head(x).transpose(1, 2)
 
 
@@ -111,9 +108,10 @@ class MotionStudent(nn.Module):
         self.config = config
         self.members = nn.ModuleList(Member(config) for _ in range(config.members))
         self.register_buffer("scale", torch.ones(config.motion))
-        bank = melscale_fbanks(FFT // 2 + 1, LOWEST, HIGHEST, config.mels, SAMPLE_RATE)
-        self.register_buffer("bank", bank, persistent=False)
-        self.register_buffer("bell", torch.hann_window(WINDOW), persistent=False)
+        if config.mels:
+            bank = melscale_fbanks(FFT // 2 + 1, LOWEST, HIGHEST, config.mels, SAMPLE_RATE)
+            self.register_buffer("bank", bank, persistent=False)
+            self.register_buffer("bell", torch.hann_window(WINDOW), persistent=False)
 
     def spectrum(self, audio: Tensor) -> Tensor:
         """Return the log-mel power (B, T // 160, mels) of ``audio (B, T)``, about -1 to 3."""

@@ -19,10 +19,12 @@ from s2v_core.settings import Settings
 FFT, HOP = 400, 160
 # Root mean square to which softer speech is raised.
 QUIETEST = 10 ** (-30 / 20)
-# Steps of 10 ms that the network encodes at a time.
-PIECE = 160
+# Steps of 10 ms that the network encodes at a time, and from one such piece to the next.
+PIECE, STEP = 160, 40
 # Pieces encoded of a speech; more of them change the embedding little.
-MOST = 5
+MOST = 16
+# Share of the loudest step's power below which a step is a pause.
+PAUSE = 3e-3
 
 
 class SpeakerConfig(Settings):
@@ -70,7 +72,7 @@ class SpeakerEncoder(nn.Module):
         """Return the embedding (B, embedding), of length 1, of ``audio (B, T)``, 16 kHz in [-1, 1]."""
         steps = self.spectrum(audio)
         if steps.shape[1] > PIECE:
-            count = min(MOST, steps.shape[1] // PIECE)
+            count = min(MOST, 1 + (steps.shape[1] - PIECE) // STEP)
             starts = torch.linspace(0, steps.shape[1] - PIECE, max(2, count)).long()
             pieces = torch.stack([steps[:, start : start + PIECE] for start in starts], dim=1)
         else:
@@ -79,11 +81,27 @@ class SpeakerEncoder(nn.Module):
         voices = F.normalize(self.linear(state[-1]).relu(), dim=-1)
         return F.normalize(voices.unflatten(0, pieces.shape[:2]).mean(1), dim=-1)
 
+    def timbre(self, audio: Tensor) -> Tensor:
+        """Return the mean and the deviation (B, 2 mels) over time of the log spectrum, pauses left out."""
+        steps = self.spectrum(audio)
+        power = steps.sum(2)
+        spoken = (power > PAUSE * power.amax(1, keepdim=True)).unsqueeze(2).float()
+        count = spoken.sum(1).clamp_min(1)
+        log = (steps + 1e-8).log()
+        mean = (log * spoken).sum(1) / count
+        spread = (((log - mean.unsqueeze(1)) ** 2 * spoken).sum(1) / count).sqrt()
+        # How loud a voice is belongs to the microphone.
+        return torch.cat([mean - mean.mean(1, keepdim=True), spread], dim=1)
+
     def store(self, voices: Tensor) -> None:
         """Store the embeddings ``voices (M, embedding)`` of the training clips."""
         self.voices = voices
         self.config = self.config.model_copy(update={"memory": len(voices)})
 
+    def similarity(self, speaker: Tensor) -> Tensor:
+        """Return the cosine (B, M) of ``speaker (B, embedding)`` with each stored one."""
+        return speaker @ self.voices.T
+
     def near(self, speaker: Tensor) -> Tensor:
         """Return the similarity of ``speaker (B, embedding)`` to each stored one: logits (B, M)."""
-        return speaker @ self.voices.T / self.config.focus
+        return self.similarity(speaker) / self.config.focus

@@ -14,6 +14,7 @@ from s2v_core.media import audio
 from s2v_core.networks.cpc import summarise_pieces
 from s2v_core.networks.speaker_encoder import SpeakerEncoder
 from s2v_core.networks.voice_encoder import LONGEST, VoiceEncoder
+from s2v_core.networks.voice_matcher import VoiceMatcher
 from s2v_core.rates import HOP
 from s2v_core.settings import Settings
 
@@ -29,6 +30,9 @@ class Voice(NamedTuple):
     nu: Tensor
     # The speaker encoder's embedding (B, E), where the model set has that network.
     speaker: Tensor | None
+    # Log probabilities of each actor's face (B, F) and of each of EMOTIONS (B, 6), by the voice matcher.
+    faces: Tensor | None = None
+    emotions: Tensor | None = None
 
 
 class StudentsConfig(Settings):
@@ -78,18 +82,37 @@ class Students(nn.Module):
         for name, size in (("emotions", config.mu), ("faces", config.nu), ("poses", 2)):
             stored = torch.zeros(config.memory, size) if config.memory else None
             self.register_buffer(name, stored)
-        # A model set's speaker encoder, if it has one, helps S_id to retrieve a face.
+        # Where a model set has them, they help S_id, and the matcher S_emo too.
         self.speaker: SpeakerEncoder | None = None
+        self.matcher: VoiceMatcher | None = None
 
     def forward(self, source: Tensor) -> Voice:
         """Return the voice in ``source``: speech (B, T) or context (B, L, D), as ``config.source`` says.
 
         Equation 2 fixes the vectors only up to their length, so they are normalised here once.
         """
-        mu, nu = self.predict(self.summary([source], lambda context: context))
-        if self.speaker is None or self.config.source == "context":
+        omega = self.summary([source], lambda context: context)
+        mu, nu = self.predict(omega)
+        if self.speaker is None or self.config.source != "speech":
             return Voice(mu, nu, None)
-        return Voice(mu, nu, self.speaker(source[:, :LONGEST]))
+        speech = source[:, :LONGEST]
+        return self._matched(Voice(mu, nu, self.speaker(speech)), omega, speech)
+
+    def _matched(self, voice: Voice, omega: Tensor, speech: Tensor) -> Voice:
+        """Return ``voice`` with what the voice matcher says of ``speech (B, T)``, if there is one."""
+        if self.matcher is None or self.speaker is None or voice.speaker is None:
+            return voice
+        faces = self.matcher.face_log_probabilities(
+            voice.speaker,
+            self.speaker.timbre(speech),
+            self.speaker.similarity(voice.speaker),
+            (
+                self.face_logits(voice.nu) / self.config.decide,
+                self.face_logits(voice.nu, voice.speaker) / self.config.decide,
+            ),
+        )
+        emotions = self.matcher.emotion_log_probabilities(omega, voice.speaker)
+        return voice._replace(faces=faces, emotions=emotions)
 
     def encode(self, speech: Iterable[Tensor], to_context: ToContext) -> Voice:
         """Return the voice in ``speech``, in pieces (B, n); ``to_context`` is used if that is their source."""
@@ -130,13 +153,16 @@ class Students(nn.Module):
         assert self.speaker is not None
         return logits + self.config.decide * self.speaker.near(speaker)
 
-    def face_similarity(self, nu: Tensor, speaker: Tensor | None = None) -> Tensor:
-        """Return ``face_logits`` as a cosine, -1 to 1: with ``speaker``, the weighted mean of two."""
-        most = 1 / self.config.focus_nu
-        if speaker is not None:
-            assert self.speaker is not None
-            most += self.config.decide / self.speaker.config.focus
-        return self.face_logits(nu, speaker) / most
+    def face_weights(self, nu: Tensor, speaker: Tensor | None = None) -> Tensor:
+        """Return the weight (B, M) of each stored face for ``nu`` and ``speaker``, see ``face_logits``."""
+        return F.softmax(self.face_logits(nu, speaker) / self.config.decide, dim=1)
+
+    def emotion_weights(self, voice: Voice) -> Tensor:
+        """Return the weight (B, M) of each stored emotion for ``voice``."""
+        logits = self.emotion_logits(voice.mu) / self.config.decide
+        if voice.emotions is None or self.matcher is None:
+            return F.softmax(logits, dim=1)
+        return self.matcher.clip_weights(voice.emotions, logits)
 
     def retrieve(self, voice: Voice) -> tuple[Tensor, Tensor]:
         """Return ``voice``'s mu and nu moved to the most similar stored ones, by softmax attention.
@@ -146,15 +172,22 @@ class Students(nn.Module):
         """
         if not self.config.memory:
             return voice.mu, voice.nu
-        weights = F.softmax(self.emotion_logits(voice.mu) / self.config.decide, dim=1)
-        return unit(weights @ self.emotions), self.retrieve_face(voice.nu, voice.speaker)
+        mu = unit(self.emotion_weights(voice) @ self.emotions)
+        if voice.faces is None:
+            return mu, self.retrieve_face(voice.nu, voice.speaker)
+        return mu, self.actor_faces()[voice.faces.argmax(1)]
+
+    def actor_faces(self) -> Tensor:
+        """Return nu (F, D_nu) of each actor: the mean of what is seen in all their stored clips."""
+        assert self.matcher is not None
+        members = F.one_hot(self.matcher.actors).T.float()
+        return unit(members @ self.faces)
 
     def retrieve_face(self, nu: Tensor, speaker: Tensor | None = None) -> Tensor:
         """Return ``nu (B, D_nu)`` moved to the most similar stored faces, as ``retrieve`` does."""
         if not self.config.memory:
             return nu
-        weights = F.softmax(self.face_logits(nu, speaker) / self.config.decide, dim=1)
-        return unit(weights @ self.faces)
+        return unit(self.face_weights(nu, speaker) @ self.faces)
 
     def rest(self, nu: Tensor) -> Tensor:
         """Return the mean pose (B, 2), see head_pose, of the stored faces nearest to ``nu (B, D_nu)``.

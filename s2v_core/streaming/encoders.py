@@ -15,12 +15,16 @@ from torch import Tensor
 from s2v_core.face.blink import lids
 from s2v_core.networks.cpc import CPC
 from s2v_core.networks.motion_student import MotionStudent
+from s2v_core.networks.phonetic_encoder import HOP as PHONETIC_HOP
+from s2v_core.networks.phonetic_encoder import MARGIN, PhoneticEncoder
 from s2v_core.networks.sdfa import SDFA, WINDOW
-from s2v_core.rates import HOP, SAMPLE_RATE
+from s2v_core.rates import HOP, SAMPLE_RATE, frame_count
 from s2v_core.streaming.sliding import Sliding
 
 # Whole steps of speech before and after its own that z_t depends on.
 BEFORE, AFTER = 1, 1
+# Frames that the phonetic encoder encodes at once, and after which its positions are counted from 0 again.
+PIECE, SEGMENT = 16, 500
 # Standard deviation of SDFA's noise at inference.
 NOISE_STD = 0.33
 # Frames of noise made at a time, so that it does not depend on the pieces of speech.
@@ -106,6 +110,70 @@ class ContextEncoder:
         return self._cpc.offered(latents, context)
 
 
+class PhoneticSteps:
+    """Encodes speech that arrives in pieces with the phonetic encoder.
+
+    Whisper knows the positions of 30 seconds. So every 20 seconds they are counted anew, and the two seconds before
+    are encoded again at the new positions, as the past of what follows.
+    """
+
+    def __init__(self, encoder: PhoneticEncoder, position: int = 0) -> None:
+        """``position`` is where in Whisper's 30 seconds the speech begins, in steps."""
+        self._encoder = encoder
+        weight = encoder.conv1.weight
+        self._speech = weight.new_zeros(1, MARGIN)  # whose steps are not known yet
+        self._steps = weight.new_zeros(1, 0, encoder.config.width)  # of the past and still to come
+        self._past = encoder.no_past(1, position)
+        self._loudest: Tensor | None = None
+        self._kept, self._frames, self._samples = 0, 0, 0
+
+    def feed(self, audio: Tensor) -> Tensor:
+        """Return the features (1, L, width) that the next piece, ``audio (1, n)``, completes: some steps a frame."""
+        self._samples += audio.shape[1]
+        return self._encode(audio)
+
+    def finish(self) -> Tensor:
+        """Return the features of the last frames; silence stands for what comes after the speech."""
+        config = self._encoder.config
+        frames = frame_count(self._samples, SAMPLE_RATE // (config.own * PHONETIC_HOP))
+        end = (config.own * frames + config.ahead - 1) * PHONETIC_HOP + MARGIN
+        return self._encode(self._speech.new_zeros(1, max(0, end - self._samples)))
+
+    def _encode(self, audio: Tensor) -> Tensor:
+        """Return the features (1, L, width) of the frames that ``audio (1, n)`` completes."""
+        config = self._encoder.config
+        self._embed(audio)
+        frames = [self._steps.new_empty(1, 0, config.steps, config.width)]
+        while (ready := (self._steps.shape[1] - self._kept - config.ahead) // config.own) > 0:
+            left = SEGMENT - self._frames % SEGMENT
+            frames.append(self._next(min(ready, PIECE, left)))
+        return torch.cat(frames, dim=1).flatten(1, 2)
+
+    def _embed(self, audio: Tensor) -> None:
+        """Add the steps that ``audio (1, n)`` completes to those in memory."""
+        self._speech = torch.cat([self._speech, audio], dim=1)
+        count = (self._speech.shape[1] - 2 * MARGIN) // PHONETIC_HOP + 1
+        if count > 0:
+            known = self._speech[:, : (count - 1) * PHONETIC_HOP + 2 * MARGIN]
+            steps, self._loudest = self._encoder.steps(known, self._loudest)
+            self._steps = torch.cat([self._steps, steps], dim=1)
+            self._speech = self._speech[:, count * PHONETIC_HOP :]
+
+    def _next(self, count: int) -> Tensor:
+        """Return the features (1, count, own + ahead, width) of the next ``count`` frames."""
+        config = self._encoder.config
+        if self._frames and self._frames % SEGMENT == 0:
+            _, self._past = self._encoder(self._steps[:, : self._kept + config.ahead])
+        end = self._kept + count * config.own
+        features, self._past = self._encoder(
+            self._steps[:, self._kept : end + config.ahead], self._past
+        )
+        self._frames += count
+        self._kept = min(end, config.past)
+        self._steps = self._steps[:, end - self._kept :]
+        return features
+
+
 def encode_pieces(cpc: CPC, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
     """Yield what CPC.features gives of the whole speech, in pieces (B, L, D), L > 0."""
     encoder = ContextEncoder(cpc)
@@ -151,13 +219,27 @@ class WindowEncoder:
         return windows
 
 
+def motion_steps(
+    motion: MotionStudent, encoder: CPC | PhoneticEncoder, position: int = 0
+) -> StepEncoder:
+    """Return what encodes one speech for ``motion``; ``position`` is that of PhoneticSteps."""
+    if isinstance(encoder, PhoneticEncoder):
+        return PhoneticSteps(encoder, position)
+    return LocalEncoder(partial(motion.features, encoder), motion.config.features)
+
+
 class MotionEncoder:
     """The frame encoder of S_mot: the motion it predicts, and made-up blinks if the composer renders them."""
 
-    def __init__(self, motion: MotionStudent, cpc: CPC, rendered: int) -> None:
-        """``rendered`` numbers of face_motion are wanted: those that ``motion`` predicts, or one more."""
+    def __init__(
+        self, motion: MotionStudent, encoder: CPC | PhoneticEncoder, rendered: int
+    ) -> None:
+        """``rendered`` numbers of face_motion are wanted: those that ``motion`` predicts, or one more.
+
+        ``encoder`` is the network that ``motion.config.encoder`` names.
+        """
         config = motion.config
-        steps = LocalEncoder(partial(motion.features, cpc), config.features)
+        steps = motion_steps(motion, encoder)
         self._windows = WindowEncoder(steps, config.before * config.hop, config.window, config.hop)
         self._motion, self._blinks, self._frames = motion, rendered > config.motion, 0
 

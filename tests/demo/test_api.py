@@ -47,8 +47,8 @@ def test_the_readmes_program_makes_a_face_say_the_words_of_another(server, speec
 
 def test_what_is_heard_is_put_into_words(client, speech):
     portraits, figure, words = client.predict(handle_file(speech), api_name="/hear")
-    assert len(portraits) == 5 and figure["type"] == "matplotlib"
-    assert words.startswith("Nearest: Man 2301")  # whose test clip it is
+    assert len(portraits) == 3 and figure["type"] == "matplotlib"
+    assert words.startswith("Face: Man 2301 (")  # whose test clip it is
 
 
 def test_the_endpoints_say_what_they_take(client):

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from s2v_core import cli_files
 from s2v_core.cli_files import Job
@@ -65,3 +67,18 @@ def test_files_of_a_folder_and_others_may_not_share_a_name(tmp_path):
     other = touch(tmp_path / "Talk.mp3")
     with pytest.raises(UserError, match="same name"):
         cli_files.plan([speech.parent, other], tmp_path, METHODS)
+
+
+@pytest.mark.parametrize("hidden", ["._me.wav", ".me.wav", ".DS_Store", "._me.mp4"])
+def test_hidden_files_of_a_folder_are_skipped(tmp_path, hidden):
+    (tmp_path / hidden).touch()
+    (tmp_path / "me.wav").touch()
+    assert list(cli_files.speech_files(tmp_path)) == [tmp_path / "me.wav"]
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(name=st.binary(min_size=1, max_size=400))
+def test_a_file_of_any_name_is_one_job(name):
+    speech = Path("nowhere", os.fsdecode(name.replace(b"/", b"_").replace(b"\0", b"_")))
+    (job,) = cli_files.plan([speech], Path("out"), METHODS, resume=True)
+    assert job == Job(speech, tuple(METHODS))

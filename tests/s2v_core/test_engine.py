@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 
 import s2v_core
 from s2v_core.engine import Speech2Video
-from s2v_core.errors import AudioError, CheckpointError, FaceError
+from s2v_core.errors import AudioError, CheckpointError, FaceError, NoSpeechError
 from s2v_core.face.blink import lids
 from s2v_core.media import audio, video
 from s2v_core.media.pixels import to_uint8
@@ -43,7 +44,9 @@ def test_a_frame_for_every_moment_of_the_speech(model, waveform, method) -> None
     assert frames.abs().max() <= 1
 
 
-def test_chunks_are_what_the_networks_give_of_the_whole(model, waveform) -> None:
+def test_chunks_are_what_the_networks_give_of_the_whole(
+    model, steps_of_the_whole, waveform
+) -> None:
     """All in one piece, as in training: no pieces, no threads, no chunks."""
     chunked, speech = whole(model, "speech2video", waveform), waveform[None]
     assert len(chunked) > 2 * CHUNK
@@ -51,8 +54,7 @@ def test_chunks_are_what_the_networks_give_of_the_whole(model, waveform) -> None
     with torch.inference_mode():
         mu, nu = model.retrieve(speech)
         motion = model.networks["motion"]
-        steps = motion.features(model.networks["cpc"], speech)
-        moves = motion.predict(motion.padded(steps, len(chunked)))
+        moves = motion.predict(motion.padded(steps_of_the_whole(speech), len(chunked)))
         moves = torch.cat([moves, lids(0, len(chunked), model.fps)[None]], dim=2)
         frames, _ = composer(moves, mu, nu, students.rest(nu))
     torch.testing.assert_close(chunked, frames[0], atol=1e-4, rtol=0)
@@ -89,6 +91,20 @@ def test_two_voices_get_two_faces_and_one_still_gets_one(model) -> None:
         return (faces[0] - faces[1]).abs().mean().item()
 
     assert distance("speech2video") > 3 * distance("sdfa")
+
+
+def test_a_voice_in_noise_is_speech_and_noise_alone_is_not(model, waveform, tone) -> None:
+    hiss = torch.randn(len(waveform), generator=torch.Generator().manual_seed(0))
+    loud = waveform.square().mean().sqrt()
+    model.check_speech(waveform + 10 ** (-10 / 20) * loud * hiss, "the recording")
+    for sound in (0.1 * hiss, torch.from_numpy(tone(3)).float(), torch.zeros(48_000)):
+        with pytest.raises(NoSpeechError, match="Nobody seems to speak in the recording"):
+            model.check_speech(sound, "the recording")
+
+
+def test_without_a_detector_any_sound_is_speech(model, monkeypatch) -> None:
+    monkeypatch.delitem(model.networks, "voice_activity")
+    model.check_speech(torch.zeros(48_000), "the recording")
 
 
 def test_generate_writes_what_it_reports(model, tmp_path) -> None:
@@ -231,3 +247,12 @@ def test_a_set_without_a_speaker_encoder_goes_by_nu_alone(tmp_path, model, wavef
     voice = model.encode(waveform[None])
     assert voice.speaker is not None and alone(waveform[None]).speaker is None
     assert torch.equal(alone(waveform[None]).nu, voice.nu)
+
+
+@pytest.mark.parametrize("name", [b"Gr\xfce", b"-x %d:1", 251 * b"a", b"two\nlines"])
+def test_speech_of_any_name_gives_a_video(model, tmp_path, name) -> None:
+    speech = tmp_path / os.fsdecode(name + b".wav")
+    audio.save(speech, audio.load(SPEECH)[:8_000])
+    (made,) = model.generate(speech, tmp_path / os.fsdecode(b"out\xfc"), methods=["sdfa"])
+    assert made.path.is_file()
+    assert os.fsencode(made.path.name).startswith(name[:200])

@@ -35,10 +35,12 @@ def codes_of(encoder: FrameEncoder, pieces: list[torch.Tensor], n_frames: int) -
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("rendered", [SPOKEN, MOTION])
 @torch.inference_mode()
-def test_the_motion_predicted_from_pieces_is_that_of_the_whole_clip(model, speech, sizes, rendered):
-    motion, cpc = model.networks["motion"], model.networks["cpc"]
-    codes = codes_of(MotionEncoder(motion, cpc, rendered), speech.split(sizes, dim=1), 31)
-    whole = motion.predict(motion.padded(motion.features(cpc, speech), 31))[0]
+def test_the_motion_predicted_from_pieces_is_that_of_the_whole_clip(
+    model, steps_of_the_whole, speech, sizes, rendered
+):
+    motion, encoder = model.networks["motion"], model.networks["phonetic"]
+    codes = codes_of(MotionEncoder(motion, encoder, rendered), speech.split(sizes, dim=1), 31)
+    whole = motion.predict(motion.padded(steps_of_the_whole(speech), 31))[0]
     assert codes.shape == (31, rendered)
     torch.testing.assert_close(codes[:, :SPOKEN], whole, atol=1e-4, rtol=0)
     assert torch.equal(codes[:, SPOKEN:], lids(0, 31, 25)[:, : rendered - SPOKEN])
@@ -100,7 +102,7 @@ def test_students_of_the_context_encode_all_of_it(form, omega, speech):
     ).eval()
     method = Composing({"cpc": cpc, "students": students, "composer": composer})
     mu, *joined = method.retrieve(speech.split(3_000, dim=1))
-    expected_mu, nu, _ = students(cpc.features(speech))
+    expected_mu, nu, *_ = students(cpc.features(speech))
     torch.testing.assert_close(mu, expected_mu)
     maps = composer.identity(nu, nu[:, :0])
     torch.testing.assert_close(joined, composer.decoder.join(maps))

@@ -120,6 +120,8 @@ def test_a_silent_start_is_no_voice():
 @pytest.mark.parametrize("method", s2v_core.METHODS)
 def test_once_settled_the_frames_are_those_of_a_file(model, method, monkeypatch):
     monkeypatch.setattr(stream, "SETTLED", 8_000)  # half a second, or this would take long
+    # When speech is found does not matter here.
+    monkeypatch.delitem(model.networks, "voice_activity")
     speech = audio.load(SPEECH)[:16_000]
     ours = model.stream(method)
     parts = live(ours, speech.split(1_000))
@@ -149,3 +151,26 @@ def test_a_breath_shorter_than_a_step_has_no_frame(model):
     ours = model.stream()
     assert len(ours.feed(torch.zeros(100))) == 0
     assert len(ours.finish()) == 0
+
+
+class FakeDetector:
+    """Finds speech where the sound is louder than 0.5."""
+
+    found = False
+
+    def feed(self, speech: torch.Tensor) -> None:
+        self.found = self.found or bool((speech.abs() > 0.5).any())
+
+
+def test_no_face_is_retrieved_before_somebody_speaks():
+    """Three seconds of noise, then a voice: the face goes by the voice and the second before it."""
+    method = FakeMethod()
+    ours = Stream(method, 25, torch.device("cpu"), detector=FakeDetector())
+    hiss = torch.tensor([0.1, -0.1]).repeat(24_000)
+    for piece in hiss.split(1_600):
+        ours.feed(piece)
+    assert method.retrieved == [16_000]
+    ours.feed(9 * hiss[:1_600])
+    assert method.retrieved == [16_000, 17_600]
+    ours.feed(hiss)
+    assert method.retrieved[2:] == [17_600 + 48_000]

@@ -17,8 +17,10 @@ from torch.nn import functional as F
 from s2v_core.errors import UserError
 from s2v_core.models import checkpoint
 from s2v_core.networks.cpc import CPC, CPCConfig
+from s2v_core.networks.phonetic_encoder import PhoneticConfig, PhoneticEncoder
 from s2v_core.networks.sdfa import SDFA, SDFAConfig
 from s2v_core.networks.speaker_encoder import SpeakerConfig, SpeakerEncoder
+from s2v_core.networks.voice_activity import VoiceActivity, VoiceActivityConfig
 from tests.training.variant import variant
 from training import import_weights
 from training.import_weights import SOURCES, convert, fetch, renamed, senet_names, verify, vgg_names
@@ -160,6 +162,65 @@ def test_resemblyzer_embeds_a_voice_as_its_authors_does(tmp_path):
         expected = linear(hidden[-1]).relu()
         expected = expected / expected.norm(dim=1, keepdim=True)
         torch.testing.assert_close(speaker(audio), expected, atol=5e-3, rtol=0)
+
+
+def test_whisper_gives_the_first_blocks_of_its_encoder(tmp_path, monkeypatch):
+    """OpenAI's file holds the decoder, all blocks and the positions too."""
+    sizes = {"n_mels": 8, "n_audio_ctx": 60, "n_audio_state": 12, "n_audio_head": 3}
+    whole = PhoneticEncoder(PhoneticConfig(width=12, heads=3, mels=8, layers=4, positions=60))
+    state = {f"encoder.{key}": tensor for key, tensor in whole.state_dict().items()}
+    state |= {"encoder.positional_embedding": whole.positions, "decoder.ln.bias": torch.ones(12)}
+    torch.save({"dims": sizes, "model_state_dict": state}, tmp_path / "tiny.en.pt")
+    folder = convert("whisper", tmp_path / "tiny.en.pt", tmp_path / "run")
+    assert folder.name == "phonetic"
+    encoder = checkpoint.load_network(folder, PhoneticEncoder, PhoneticConfig)
+    assert (encoder.config.layers, len(encoder.blocks)) == (2, 2)
+    for key, tensor in encoder.state_dict().items():
+        torch.testing.assert_close(tensor, whole.state_dict()[key].half().float())
+
+
+def test_whispers_file_is_checked_by_the_sha256_that_it_is_published_under():
+    source = SOURCES["whisper"]
+    assert len(source.hash_prefix) == 64
+    assert source.url.endswith(f"/{source.hash_prefix}/tiny.en.pt")
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_silero_vad_is_read_from_its_script(tmp_path):
+    """The published names around this network's weights, as TorchScript; tensors arrive as they were."""
+    network = VoiceActivity(VoiceActivityConfig())
+    published = nn.Module()
+    published._model, published._model_8k = nn.Module(), nn.Linear(1, 1)
+    published._model.stft, published._model.encoder = nn.Module(), nn.ModuleList()
+    published._model.stft.register_buffer("forward_basis_buffer", network.stft.weight.data)
+    for convolution in network.convolutions:
+        layer = nn.Module()
+        layer.reparam_conv = convolution
+        published._model.encoder.append(layer)
+    published._model.decoder = nn.Module()
+    published._model.decoder.rnn = nn.LSTMCell(128, 128)
+    for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        getattr(published._model.decoder.rnn, part).data = getattr(network.lstm, f"{part}_l0").data
+    convolution = nn.Conv1d(128, 1, 1)
+    convolution.weight.data = network.decision.weight.data.unsqueeze(2)
+    convolution.bias.data = network.decision.bias.data
+    published._model.decoder.decoder = nn.Sequential(nn.Dropout(), nn.ReLU(), convolution)
+    torch.jit.script(Published(published)).save(str(tmp_path / "silero_vad.jit"))
+    folder = convert("silero_vad", tmp_path / "silero_vad.jit", tmp_path / "run")
+    loaded = checkpoint.load_network(folder, VoiceActivity, VoiceActivityConfig)
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], tensor, atol=1e-3, rtol=1e-3)
+
+
+class Published(nn.Module):
+    """Modules without code of their own, which TorchScript saves with their weights."""
+
+    def __init__(self, published: nn.Module) -> None:
+        super().__init__()
+        self._model, self._model_8k = published._model, published._model_8k
+
+    def forward(self, audio: Tensor) -> Tensor:
+        return audio
 
 
 def normed(prefix: str, channels: int) -> dict[str, Tensor]:

@@ -63,6 +63,9 @@ def test_a_corpus_becomes_a_model_set_that_makes_a_video(corpus, tmp_path):
         settings = shortened(yaml.safe_load(path.read_text()))
         if path.stem in ("features", "motion"):
             settings["copies"] = 1
+        if path.stem == "motion":
+            # From the prepared clips alone: it encodes hours of other speech otherwise.
+            settings["shares"] = {}
         (configs / path.name).write_text(yaml.safe_dump(settings))
     command = [sys.executable, "-m", "training.train_all", "--configs", configs]
     command += ["--data", data, "--run", run, "--out", out]

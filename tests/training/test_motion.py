@@ -11,6 +11,7 @@ from s2v_core.errors import UserError
 from s2v_core.face.motion import SPOKEN
 from s2v_core.networks.cpc import CPC, CPCConfig
 from s2v_core.networks.motion_student import MotionConfig, MotionStudent
+from s2v_core.networks.phonetic_encoder import PhoneticConfig, PhoneticEncoder
 from tests.training.variant import variant
 from training.engine.config import Schedule
 from training.motion import MotionSettings, MotionTrainer, faster, reliability
@@ -65,9 +66,44 @@ def test_a_passage_holds_the_steps_of_its_frames(trainer, clips):
     assert motion.shape == (3, 8, SPOKEN)
 
 
-def test_the_first_copy_is_the_clip_itself(trainer, clips):
+def test_the_first_copy_is_the_clip_itself_at_the_corpuss_scale(trainer, clips):
+    """A face that moves twice as much as another moves as much in training."""
     for index, copies in enumerate(trainer.copies):
-        assert torch.equal(copies[0].motion, clips.motion(index, SPOKEN))
+        actor = clips.rows[index].actor
+        own = [clips.motion(i, SPOKEN) for i, row in enumerate(clips.rows) if row.actor == actor]
+        scaled = clips.motion(index, SPOKEN) / torch.cat(own).std(0) * trainer.network.scale
+        torch.testing.assert_close(copies[0].motion, scaled)
+
+
+def test_other_clips_are_drawn_as_often_as_they_are_given(clips, cpc):
+    settings = variant(SETTINGS, copies=1)
+    others = [(clips, 3.0), (clips, 0.5)]
+    trainer = MotionTrainer(settings, clips, cpc, Accelerator(cpu=True), others)
+    shares = [odds.sum() for odds in np.split(trainer.odds, 3)]
+    assert shares == pytest.approx(np.array([1, 3, 0.5]) / 4.5)
+
+
+def test_a_share_of_the_numbers_is_masked_all_through_a_passage(clips, cpc):
+    settings = variant(SETTINGS, copies=1, masked=0.5, bands=1)
+    trainer = MotionTrainer(settings, clips, cpc, Accelerator(cpu=True))
+    steps, _ = trainer.batch(0)
+    masked = (steps == 0).all(dim=1)
+    assert 0.2 < masked.float().mean() < 0.8
+    assert (masked == (steps == 0).any(dim=1))[:, SETTINGS.model.mels :].float().mean() > 0.5
+
+
+def test_it_is_trained_on_the_phonetic_encoder_too(clips):
+    encoder = PhoneticEncoder(PhoneticConfig(width=12, heads=3, mels=8, positions=90)).eval()
+    model = variant(
+        SETTINGS.model, encoder="phonetic", hop=7, latents=12, mels=0, before=6, after=0
+    )
+    settings = variant(SETTINGS, model=model, copies=2)
+    trainer = MotionTrainer(settings, clips, encoder, Accelerator(cpu=True))
+    steps, motion = trainer.batch(0)
+    assert steps.shape == (3, (6 + 8) * 7, 12)
+    assert trainer.step((steps, motion), 0)["motion"] > 0
+    again = MotionTrainer(settings, clips, encoder, Accelerator(cpu=True))
+    assert torch.equal(again.batch(5)[0], trainer.batch(5)[0])
 
 
 def test_the_scale_is_that_of_the_corpus(trainer, clips):

@@ -355,3 +355,15 @@ def test_an_empty_folder_is_an_error_in_one_line(tmp_path, command):
     assert said.startswith("prepare: ")
     assert len(said.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_clip_that_fails_unexpectedly_is_left_out(exact_clip, monkeypatch):
+    root = exact_clip(5)
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr("training.prepare.align_clip", fail)
+    report = prepare("crema_d", root, root / "out", root / "none", workers=1)
+    assert report["dropped"] == {"it failed": 1}
+    assert "ZeroDivisionError: by nothing" in (root / "out" / "dropped.csv").read_text()

@@ -110,7 +110,7 @@ def test_a_step_returns_the_losses_of_equation_3(features):
     stage1.network.train = lambda: stage1.network
     cuts, mu_star, nu_star = batch = stage1.batch(0)
     with torch.no_grad():
-        mu, nu, _ = stage1.network(cuts)
+        mu, nu, *_ = stage1.network(cuts)
     stats = stage1.step(batch, 0)
     emotion = losses.distillation(mu, mu_star, SETTINGS.temperature_mu).item()
     identity = losses.distillation(nu, nu_star, SETTINGS.temperature_nu).item()

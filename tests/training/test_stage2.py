@@ -304,7 +304,7 @@ def test_every_copy_of_a_clip_is_retrieved_in_order():
     clip = {f"context.{i}": torch.randn(5, 3) for i in (1, 0, 2)}
     vectors = retrieved(students, clip)
     for copy in range(3):
-        mu, nu, _ = students(clip[f"context.{copy}"][None])
+        mu, nu, *_ = students(clip[f"context.{copy}"][None])
         torch.testing.assert_close(vectors["mu"][copy], mu[0])
         torch.testing.assert_close(vectors["nu"][copy], nu[0])
 

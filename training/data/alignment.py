@@ -5,16 +5,12 @@ A clip that cannot be used raises UnusableError with a reason, which is counted,
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
 import av
 import numpy as np
-import soundfile
-from av.audio.frame import AudioFrame
-from av.container import InputContainer
 from torch import Tensor
 
 from s2v_core.errors import AudioError, CheckpointError, UserError
@@ -22,8 +18,10 @@ from s2v_core.face.align import TEMPLATE, crop, similarity
 from s2v_core.face.landmarks import Box, LandmarkConfig, LandmarkNet, detect_all, locate
 from s2v_core.face.points import LIDS, POINTS, smooth_points
 from s2v_core.media import audio, reader
-from s2v_core.media.decode import UnreadableError
+from s2v_core.media.decode import NoSoundError
+from s2v_core.media.reader import UnreadableError
 from s2v_core.models import checkpoint
+from s2v_core.paths import is_file
 from s2v_core.rates import FPS, FRAME_SAMPLES, SAMPLE_RATE
 from training.data.corpora import Clip
 
@@ -87,7 +85,7 @@ def align_clip(clip: Clip, net: LandmarkNet | None) -> Aligned:
 
 def _check_files(clip: Clip) -> None:
     for reason, path in (("no video file", clip.video), ("no audio file", clip.audio)):
-        if not path.is_file():
+        if not is_file(path):
             raise UnusableError(reason, str(path))
         with path.open("rb") as file:
             if file.read(len(LFS_STUB)) == LFS_STUB:
@@ -100,18 +98,18 @@ def _apart(clip: Clip) -> tuple[Picture, Tensor]:
 
 def _together(path: Path) -> tuple[Picture, Tensor]:
     """Decode a file that holds both on its one clock: what begins late is held back."""
-    with tempfile.TemporaryDirectory() as folder:
-        wav = Path(folder, "sound.wav")
-        picture = decode(path, wav)
-        shown = len(picture.frames) / FPS
-        if picture.seconds - shown > MAX_MISMATCH:
-            raise UnusableError("cut short", f"{shown:.2f} s of {picture.seconds:.2f} s")
-        return picture, _sound(wav)
+    picture = decode(path)
+    shown = len(picture.frames) / FPS
+    if picture.seconds - shown > MAX_MISMATCH:
+        raise UnusableError("cut short", f"{shown:.2f} s of {picture.seconds:.2f} s")
+    return picture, _sound(path)
 
 
 def _sound(path: Path) -> Tensor:
     try:
         return audio.load(path)
+    except NoSoundError as error:
+        raise UnusableError("no audio track", str(path)) from error
     except AudioError as error:
         raise UnusableError("the sound cannot be used", str(error)) from error
 
@@ -121,17 +119,11 @@ def read_frames(path: Path) -> np.ndarray:
     return decode(path).frames
 
 
-def decode(path: Path, wav: Path | None = None) -> Picture:
-    """Decode a video, and its sound into the file ``wav`` if that is given, on one clock.
-
-    Of a variable or another frame rate, the frame of each time is taken.
-    """
+def decode(path: Path) -> Picture:
+    """Decode a video; of a variable or another frame rate, the frame of each time is taken."""
     try:
         with reader.opened(path) as video:
-            if wav is None:
-                frames = list(reader.pictures(video, [reader.constant_rate(FPS)]))
-            else:
-                frames = _frames_and_sound(video, wav)
+            frames = list(reader.pictures(video, [reader.constant_rate(FPS)]))
             rate = video.streams.video[0].average_rate or 0
             seconds = (video.duration or 0) / av.time_base
     except UnreadableError as error:
@@ -139,23 +131,6 @@ def decode(path: Path, wav: Path | None = None) -> Picture:
     if not frames:
         raise UnusableError("the video cannot be decoded", "no frames")
     return Picture(np.stack(frames), round(float(rate), 2), seconds)
-
-
-def _frames_and_sound(video: InputContainer, wav: Path) -> list[np.ndarray]:
-    """Return the frames (H, W, 3) uint8 RGB of ``video``, and write its sound into ``wav``."""
-    if not video.streams.audio:
-        raise UnusableError("no audio track")
-    frames, blocks, rate = [], [], 0
-    for frame in reader.read(video, [reader.constant_rate(FPS)], reader.FROM_THE_START):
-        if isinstance(frame, AudioFrame):
-            blocks.append(frame.to_ndarray().reshape(-1, frame.layout.nb_channels))
-            rate = frame.sample_rate
-        else:
-            frames.append(frame.to_ndarray())
-    if not blocks:
-        raise UnusableError("the sound cannot be used", "nothing of it can be decoded")
-    soundfile.write(wav, np.concatenate(blocks), rate, subtype="FLOAT")
-    return frames
 
 
 def find_points(frames: np.ndarray, landmarks: Path | None, net: LandmarkNet | None) -> np.ndarray:

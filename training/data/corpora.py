@@ -6,7 +6,6 @@ in CORPORA.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from s2v_core.errors import UserError
 from s2v_core.vocabulary import EMOTION_CODES, check_name
-from training.data import splits
+from training.data import splits, tables
 
 # How strongly an emotion is acted; XX: not given.
 LEVELS = ("LO", "MD", "HI", "XX")
@@ -116,9 +115,12 @@ def crema_d(root: Path) -> Iterator[Clip]:
         raise UserError(
             f"{root} holds no VideoFlash/*.flv; --root is the folder of CREMA-D's README."
         )
-    people = {row["ActorID"]: row["Sex"] for row in _rows(root / "VideoDemographics.csv")}
+    people = {
+        row["ActorID"]: row["Sex"]
+        for row in _rows(root / "VideoDemographics.csv", "ActorID", "Sex")
+    }
     if (root / "SentenceFilenames.csv").exists():
-        videos |= {row["Filename"] for row in _rows(root / "SentenceFilenames.csv")}
+        videos |= {row["Filename"] for row in _rows(root / "SentenceFilenames.csv", "Filename")}
     for name in sorted(videos):
         if not (code := CREMA_D_NAME.fullmatch(name)):
             continue
@@ -152,7 +154,8 @@ def voxceleb2(root: Path) -> Iterator[Clip]:
             f"{root} holds no dev/mp4/<id> or test/mp4/<id>; --root is the folder above."
         )
     for person in people:
-        videos = sorted(person.glob("*/*.mp4"))
+        # Not macOS's ._00001.mp4.
+        videos = sorted(person.glob("*/[!.]*.mp4"))
         few = "train" if len({video.parent for video in videos}) < 3 else ""
         for video in videos:
             recording = video.parent.name
@@ -179,9 +182,9 @@ def _voxceleb2_sexes(path: Path) -> dict[str, str]:
     """The published table pads its fields: ``id00012 ,n000001 ,m ,dev``."""
     if not path.exists():
         return {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [[field.strip() for field in row] for row in csv.reader(file)]
-    return {row[0]: {"m": "Male", "f": "Female"}.get(row[2].lower(), "") for row in rows[1:]}
+    rows = tables.read(path, ("VoxCeleb2 ID", "Gender"))
+    sexes = {"m": "Male", "f": "Female"}
+    return {row["VoxCeleb2 ID"]: sexes.get(row["Gender"].lower(), "") for row in rows}
 
 
 def grid(root: Path) -> Iterator[Clip]:
@@ -229,11 +232,11 @@ CORPORA = {
 
 
 def _folders(path: Path) -> Iterable[Path]:
-    return sorted(p for p in path.iterdir() if p.is_dir()) if path.is_dir() else []
+    """Return the folders in ``path`` in order, without hidden ones; none where it is no folder."""
+    return sorted(p for p in path.glob("[!.]*") if p.is_dir()) if path.is_dir() else []
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def _rows(path: Path, *columns: str) -> list[dict[str, str]]:
     if not path.exists():
         raise UserError(f"{path} is missing; --root is the folder of CREMA-D's README.")
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return tables.read(path, columns)

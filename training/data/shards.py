@@ -134,7 +134,8 @@ def write_table(path: Path, columns: Collection[str], rows: Iterable[dict[str, A
 
 def read_table(path: Path) -> Iterator[dict[str, str]]:
     """Yield the rows of a CSV file."""
-    with path.open(newline="", encoding="utf-8") as file:
+    # A spreadsheet puts a mark at the start.
+    with path.open(newline="", encoding="utf-8-sig") as file:
         yield from csv.DictReader(file)
 
 

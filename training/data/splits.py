@@ -11,9 +11,8 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
-import pandas as pd
-
 from s2v_core.errors import UserError
+from training.data import tables
 
 SPLITS = ("train", "val", "test", "unobserved")
 
@@ -39,8 +38,7 @@ def read(path: Path) -> dict[str, str] | None:
     """Return the fixed splits (clip to split) of a table ``Filename,Split``; None when there is none."""
     if not path.exists():
         return None
-    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    table = dict(zip(rows["Filename"], rows["Split"], strict=True))
+    table = {row["Filename"]: row["Split"] for row in tables.read(path, ("Filename", "Split"))}
     unknown = sorted(set(table.values()) - set(SPLITS))
     if unknown:
         raise UserError(f"{path}: {unknown[0]!r} is no split; write {', '.join(SPLITS)}.")

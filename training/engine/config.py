@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from s2v_core.errors import UserError
+from s2v_core.paths import is_file
 from s2v_core.settings import Settings, faults
 
 S = TypeVar("S", bound=Settings)
@@ -76,7 +77,7 @@ def read(path: Path, settings: type[S], overrides: Sequence[str] = ()) -> S:
 
     Raises UserError that names every key that is unknown, missing, of the wrong type or out of range.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"{path}: no such settings file; see training/configs.")
     where = " --set ".join([str(path), *overrides])
     try:

@@ -74,15 +74,11 @@ def run(
     Writes ``stats.jsonl`` (a line every 20 steps, and one with what ``report`` returns every
     ``report_every``), ``state/`` and, with ``picture``, ``samples/STEP.png`` (both every ``save_every``
     steps). Raises UserError, and keeps the last state, when a loss is not a number, when the disk is
-    full, and when the state is damaged or another model's.
+    full, and when the state is damaged or another model's. Ctrl-C and SIGTERM wait for the end of the
+    step, and its state is saved.
     """
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     schedule, state = trainer.schedule, folder / "state"
-    # Every process has its own noise and dropout.
-    if accelerator.process_index:
-        torch.manual_seed(schedule.seed + accelerator.process_index)
-    start = _resume(accelerator, state)
+    start = _begin(accelerator, folder, schedule.seed)
     logger = Logger(folder, schedule, start, silent=not accelerator.is_main_process)
     with held() as stop, logger:
         batches = _batches(trainer, accelerator, start)
@@ -104,6 +100,16 @@ def run(
                     logger.write(step, report())
             if stopping:
                 raise stop.error(f"stopped after step {done}; the same command resumes.")
+
+
+def _begin(accelerator: Accelerator, folder: Path, seed: int) -> int:
+    """Make ``folder``, or load the last state in it; return the step to start at."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    # Every process has its own noise and dropout.
+    if accelerator.process_index:
+        torch.manual_seed(seed + accelerator.process_index)
+    return _resume(accelerator, folder / "state")
 
 
 def _batches(trainer: Trainer, accelerator: Accelerator, start: int) -> Iterator[Any]:

@@ -57,15 +57,26 @@ def test_who_was_not_observed_is_refused_in_words(small, ask) -> None:
         getattr(small, method)(*arguments)
 
 
-def test_similarity_is_the_cosine_with_the_nearest_clip(small) -> None:
-    """Against torch's own cosine, about the memory's mean as ``retrieve`` has it."""
+def test_without_a_matcher_a_speaker_has_the_weight_of_the_own_clips(small) -> None:
     nu = torch.rand(1, 5, generator=torch.Generator().manual_seed(1))
-    centre = small.students.faces.mean(0)
-    cosines = F.cosine_similarity(nu - centre, small.students.faces - centre)
-    expected = {"a": cosines[[1, 2]].max().item(), "b": cosines[[0, 3]].max().item()}
-    near = small.nearest_faces(Voice(torch.rand(1, 6), nu, None))
-    assert near == pytest.approx(expected, abs=1e-5)
-    assert list(near) == sorted(expected, key=lambda name: expected[name], reverse=True)
+    weights = small.students.face_weights(nu)[0]
+    expected = {"a": weights[[1, 2]].sum().item(), "b": weights[[0, 3]].sum().item()}
+    found = small.face_probabilities(Voice(torch.rand(1, 6), nu, None))
+    assert found == pytest.approx(expected, abs=1e-5)
+    assert list(found) == sorted(expected, key=expected.get, reverse=True)
+
+
+def test_a_matchers_faces_are_those_of_the_speakers_in_order(small) -> None:
+    faces = torch.tensor([[0.2, 0.8]]).log()
+    found = small.face_probabilities(Voice(torch.rand(1, 6), torch.rand(1, 5), None, faces))
+    assert list(found) == ["b", "a"]
+    assert found == pytest.approx({"a": 0.2, "b": 0.8})
+
+
+def test_probabilities_of_emotions_add_up_to_one(small) -> None:
+    found = small.emotion_probabilities(Voice(torch.rand(3, 6), torch.rand(3, 5), None))
+    assert tuple(found) == small.emotions
+    torch.testing.assert_close(sum(found.values()), torch.ones(3))
 
 
 def test_a_list_of_another_length_is_refused(small) -> None:
@@ -103,10 +114,3 @@ def test_an_observed_voice_finds_its_emotion_all_along(model) -> None:
     assert times[0] == pytest.approx(0.5) and times[-1] < len(waveform) / SAMPLE_RATE - 0.4
     assert all(len(values) == len(times) for values in emotions.values())
     assert {max(emotions, key=lambda e: emotions[e][i]) for i in range(len(times))} == {"SAD"}
-
-
-def test_the_emotion_alone_is_that_of_the_whole_voice(model) -> None:
-    waveform = audio.load(ROOT / "demo" / "examples" / "sad_woman_german.wav")
-    voice = model.encode(waveform[None])
-    assert torch.equal(explain.emotion(model, waveform), voice.mu)
-    assert voice.speaker is not None

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from av.audio.frame import AudioFrame
+from av.video.frame import VideoFrame
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from s2v_core.media import reader, video
-from s2v_core.media.decode import UnreadableError
+from s2v_core.errors import AudioError
+from s2v_core.media import audio, reader, video
+from s2v_core.media.reader import UnreadableError
 
 SIZE = (48, 64)
 
@@ -63,14 +69,15 @@ def test_what_begins_late_is_held_back(
     inputs = ["-i", clip, "-itsoffset", "0.4", "-i", clip]
     maps = ["-map", place[first], "-map", place[late].replace("0:", "1:")]
     assert ffmpeg(*inputs, *maps, "-c", "copy", path).returncode == 0
-    sound, n_frames = 0, 0
+    n_frames = len(frames_of(path, [reader.constant_rate(25)]))
     with reader.opened(path) as container:
-        for frame in reader.read(container, [reader.constant_rate(25)], reader.FROM_THE_START):
-            if isinstance(frame, AudioFrame):
-                sound += frame.samples
-            else:
-                n_frames += 1
-    assert n_frames == (20 if late == "picture" else 10)
+        stream = container.streams.video[0]
+        begins = float(stream.start_time * stream.time_base)
+    with reader.opened(path, "audio") as container:
+        sound = sum(map(len, reader.sound(container)))
+    # The copied sound keeps its codec's first 64 ms, and so all begins that much later.
+    assert begins == pytest.approx(0.464 if late == "picture" else 0, abs=0.065)
+    assert n_frames == round(25 * (begins + 0.4))
     assert sound / 16_000 == pytest.approx(0.8 if late == "sound" else 0.4, abs=0.15)
 
 
@@ -122,3 +129,112 @@ def test_decoding_that_takes_too_long_is_stopped(
     monkeypatch.setattr(reader, "DECODER_SECONDS", -1)
     with pytest.raises(UnreadableError, match="too long"):
         frames_of(clip)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    width=st.integers(16, 2_000),
+    height=st.integers(16, 2_000),
+    aspect=st.fractions(Fraction(1, 9), 9, max_denominator=200),
+)
+def test_pixels_are_made_square_by_enlarging(width: int, height: int, aspect: Fraction) -> None:
+    filters = reader._square(VideoFrame(width, height, "gray"), aspect)
+    if aspect == 1 or not 1 / 4 <= aspect <= 4:
+        assert not filters
+        return
+    ((name, size),) = filters
+    assert name == "scale"
+    shown = [int(side) for side in size.split(":")]
+    assert shown[0] >= width and shown[1] >= height and (shown[0] == width or shown[1] == height)
+    assert abs(shown[0] - shown[1] * width * aspect / height) <= max(1, width * aspect / height)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "mpg", "ts", "flv", "webm"])
+@pytest.mark.parametrize("late", [0, 0.28, 1.2])
+def test_sound_keeps_its_place_in_every_container(
+    ffmpeg: Callable, tmp_path: Path, ending: str, late: float
+) -> None:
+    """A film of 2 s whose sound, a click 0.2 s after its start, starts ``late``."""
+    click = "aevalsrc='0.9*sin(2*PI*1000*t)*between(t,0.2,0.3)':s=48000:d=0.6"
+    path = tmp_path / f"film.{ending}"
+    picture = ["-f", "lavfi", "-i", "testsrc=size=96x128:rate=25:duration=2"]
+    sound = [
+        "-itsoffset",
+        late,
+        "-f",
+        "lavfi",
+        "-i",
+        click,
+        "-ar",
+        "44100" if ending == "flv" else "48000",
+    ]
+    done = ffmpeg(*picture, *sound, path)
+    assert done.returncode == 0, done.stderr[-500:]
+    samples = audio.load(path)
+    begins = int((samples.abs() > 0.3).nonzero()[0]) / 16_000
+    assert begins == pytest.approx(late + 0.2, abs=0.05)
+
+
+@pytest.mark.parametrize("rates", [(8_000, 1), (16_000, 1), (32_000, 1), (16_000, 2)])
+@pytest.mark.parametrize("in_a_packet", [1, 2, 4])
+def test_speex_keeps_its_length(
+    ffmpeg: Callable, tmp_path: Path, rates: tuple[int, int], in_a_packet: int
+) -> None:
+    rate, channels = rates
+    source = ["-f", "lavfi", "-i", "sine=d=1.5", "-ar", rate, "-ac", channels]
+    path = tmp_path / "a.ogg"
+    options = ["-c:a", "libspeex", "-frames_per_packet", in_a_packet]
+    assert ffmpeg(*source, *options, path).returncode == 0
+    assert len(audio.load(path)) / 16_000 == pytest.approx(1.5, abs=0.1)
+
+
+def test_a_picture_that_changes_in_size_is_shown_in_its_first(
+    ffmpeg: Callable, tmp_path: Path
+) -> None:
+    parts = b""
+    for size in ("96x128", "192x256"):
+        part = tmp_path / f"{size}.ts"
+        source = ["-f", "lavfi", "-i", f"testsrc=size={size}:rate=25:duration=0.4"]
+        assert ffmpeg(*source, part).returncode == 0
+        parts += part.read_bytes()
+    (tmp_path / "both.ts").write_bytes(parts)
+    n_frames, *size = frames_of(tmp_path / "both.ts").shape
+    assert size == [128, 96, 3]
+    # The codec may keep the last frame back where the first film ends.
+    assert n_frames >= 19
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable) -> dict[str, bytes]:
+    """The same half second in every container."""
+    folder = tmp_path_factory.mktemp("films")
+    picture = ["-f", "lavfi", "-i", "testsrc=size=96x64:rate=25:duration=0.5"]
+    sound = ["-f", "lavfi", "-i", "sine=d=0.5:r=44100"]
+    for ending in ("mp4", "mkv", "ts", "flv", "mpg", "avi"):
+        assert ffmpeg(*picture, *sound, folder / f"film.{ending}").returncode == 0
+    return {path.suffix: path.read_bytes() for path in folder.iterdir()}
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    ending=st.sampled_from([".mp4", ".mkv", ".ts", ".flv", ".mpg", ".avi"]),
+    kept=st.floats(0, 1),
+    damage=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=12),
+)
+def test_a_damaged_film_gives_what_there_is_or_a_refusal(
+    tmp_path_factory: pytest.TempPathFactory,
+    films: dict[str, bytes],
+    ending: str,
+    kept: float,
+    damage: list[tuple[float, int]],
+) -> None:
+    data = bytearray(films[ending])
+    for place, value in damage:
+        data[int(place * (len(data) - 1))] = value
+    path = tmp_path_factory.getbasetemp() / f"damaged{ending}"
+    path.write_bytes(data[: round(kept * len(data))])
+    with suppress(AudioError):
+        assert audio.load(path).isfinite().all()
+    with suppress(UnreadableError), reader.opened(path) as container:
+        for frame in islice(reader.pictures(container, [reader.constant_rate(25)]), 100):
+            assert frame.ndim == 3

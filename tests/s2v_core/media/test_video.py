@@ -271,3 +271,24 @@ def test_what_is_no_video_is_refused(tmp_path, speech):
             video.probe(tmp_path / name)
         with pytest.raises(UserError, match=name):
             next(video.read(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("program", "advice"),
+    [(None, "ffmpeg cannot be started"), ("", "has no encoder libx264"), (" libx264 ", "no encoder aac"),
+     (" libx264 ; aac ", "with space left")],
+)  # fmt: skip
+def test_a_failure_is_explained_by_its_cause(tmp_path, monkeypatch, speech, program, advice):
+    """In place of ffmpeg no program, or one that lists these encoders."""
+    fake = tmp_path / "ffmpeg"
+    if program is not None:
+        fake.write_text(f"#!/bin/sh\necho '{program}'\n")
+        fake.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(fake))
+
+    def fail(*_: object) -> None:
+        raise OSError("broken pipe")
+
+    monkeypatch.setattr(video, "_encode", fail)
+    with pytest.raises(OutputError, match=advice):
+        video.write(tmp_path / "a.mp4", numbered(5), 5, 25, speech)

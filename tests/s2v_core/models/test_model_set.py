@@ -73,3 +73,11 @@ def test_the_default_model_loads_from_any_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert s2v_core.load(device="cpu").name == "avatars"
+
+
+def test_a_set_without_the_encoder_of_its_motion_is_refused_by_name(tmp_path: Path) -> None:
+    for network in default_model().iterdir():
+        if network.is_dir() and network.name != "phonetic":
+            (tmp_path / network.name).symlink_to(network)
+    with pytest.raises(CheckpointError, match=r"phonetic is missing, and .*motion reads its"):
+        ModelSet(tmp_path).read_networks()

@@ -57,6 +57,16 @@ def test_a_frame_depends_on_its_window_and_nothing_else(network):
     assert (reached.min(), reached.max()) == (first, first + SMALL.window - 1)
 
 
+def test_without_frames_after_it_a_frame_depends_on_itself_and_those_before():
+    config = MotionConfig(latents=5, mels=0, hop=3, step=6, width=7, before=6, after=0)
+    steps = torch.randn(1, (6 + 9) * 3, 5, requires_grad=True)
+    predicted = MotionStudent(config).eval().predict(steps)
+    assert predicted.shape == (1, 9, 11)
+    predicted[0, 4].sum().backward()
+    used = steps.grad[0].abs().sum(1).nonzero().flatten()
+    assert (used.min(), used.max()) == (4 * 3, (4 + 7) * 3 - 1)
+
+
 def test_dilations_that_do_not_span_the_window_are_refused():
     with pytest.raises(ValueError, match="do not span"):
         MotionStudent(MotionConfig(latents=5, dilations=(1, 1)))

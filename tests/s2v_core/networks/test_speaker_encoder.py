@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torchaudio.transforms import MelSpectrogram
 
 from s2v_core.models import checkpoint
-from s2v_core.networks.speaker_encoder import MOST, PIECE, QUIETEST, SpeakerConfig, SpeakerEncoder
+from s2v_core.networks.speaker_encoder import (
+    MOST,
+    PIECE,
+    QUIETEST,
+    STEP,
+    SpeakerConfig,
+    SpeakerEncoder,
+)
 from s2v_core.networks.students import Students, StudentsConfig, unit
 
 SMALL = SpeakerConfig(mels=6, hidden=5, levels=2, embedding=4)
@@ -60,7 +66,7 @@ def test_no_more_than_a_few_pieces_are_encoded(speaker, monkeypatch):
     monkeypatch.setattr(speaker.lstm, "forward", _recording(speaker.lstm.forward, encoded))
     for seconds in (1.0, 4.0, 60.0):
         speaker(noise(seconds))
-    assert [x.shape[0] // 2 for x in encoded] == [1, 2, MOST]
+    assert [x.shape[0] // 2 for x in encoded] == [1, 1 + (401 - PIECE) // STEP, MOST]
     assert all(x.shape[1] <= PIECE + 1 for x in encoded)
 
 
@@ -70,6 +76,20 @@ def _recording(forward, encoded):
         return forward(x, *state)
 
     return record
+
+
+@torch.inference_mode()
+def test_timbre_is_the_spectrum_without_its_level_and_its_pauses(speaker):
+    """By hand: mean and deviation of the log spectrum over the steps that are not silent."""
+    audio = noise(1.0)
+    steps = speaker.spectrum(audio)
+    log = (steps + 1e-8).log()
+    mean = log.mean(1) - log.mean((1, 2))[:, None]
+    expected = torch.cat([mean, log.std(1, correction=0)], dim=1)
+    torch.testing.assert_close(speaker.timbre(audio), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(speaker.timbre(2 * audio), expected, atol=1e-3, rtol=1e-3)
+    padded = torch.cat([audio, torch.zeros(2, 16_000)], dim=1)
+    torch.testing.assert_close(speaker.timbre(padded), expected, atol=0.05, rtol=0.05)
 
 
 def test_the_nearest_voice_is_ones_own(speaker):
@@ -96,7 +116,7 @@ def students(speaker) -> Students:
 
 
 def test_the_speakers_embedding_stands_beside_nu(students):
-    _, nu, speaker = students(noise(0.5))
+    _, nu, speaker, *_ = students(noise(0.5))
     assert (nu.shape, speaker.shape) == ((2, 7), (2, 4))
     torch.testing.assert_close(speaker, students.speaker(noise(0.5)))
 
@@ -113,11 +133,3 @@ def test_without_a_speaker_a_face_is_retrieved_by_nu_alone(students):
     joined = students.retrieve_face(nu)
     students.speaker = None
     assert torch.equal(students.retrieve_face(nu), joined)
-
-
-def test_similarity_is_a_mean_of_two_cosines(students):
-    similarity = students.face_similarity(students.faces, torch.eye(4))
-    assert similarity.diagonal().numpy() == pytest.approx(np.ones(4), abs=1e-5)
-    assert similarity.abs().max() <= 1 + 1e-5
-    alone = students.face_similarity(students.faces)
-    assert alone.diagonal().numpy() == pytest.approx(np.ones(4), abs=1e-5)

@@ -20,13 +20,13 @@ def students() -> Students:
 
 def test_the_published_sizes():
     with torch.device("meta"):
-        mu, nu, _ = Students(StudentsConfig())(torch.zeros(3, 7, 256))
+        mu, nu, *_ = Students(StudentsConfig())(torch.zeros(3, 7, 256))
     assert mu.shape == (3, 2048)
     assert nu.shape == (3, 4096)
 
 
 def test_both_vectors_have_unit_mean_square():
-    mu, nu, _ = students()(omega())
+    mu, nu, *_ = students()(omega())
     torch.testing.assert_close(mu.square().mean(1), torch.ones(4))
     torch.testing.assert_close(nu.square().mean(1), torch.ones(4))
 
@@ -131,6 +131,6 @@ def test_by_voice_they_encode_the_speech_itself(without_gradient):
     students = Students(StudentsConfig(summary="voice", voice=2, hidden=8, mu=5, nu=7))
     assert students.config.source == "speech"
     speech = torch.randn(3, 16_000)
-    mu, nu, _ = students(speech)
+    mu, nu, *_ = students(speech)
     assert (mu.shape, nu.shape) == ((3, 5), (3, 7))
     assert without_gradient(students, mu, nu) == []
