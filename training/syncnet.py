@@ -118,7 +118,6 @@ def matching(lips: Tensor, voice: Tensor) -> tuple[Tensor, Tensor]:
 
 def found(syncnet: SyncNet, clips: Clips) -> float:
     """Return how often an offset planted in real clips is found within one frame."""
-    syncnet.cpu().eval()
     hits = []
     for index in tqdm(range(len(clips)), desc="planted offsets", unit="clip"):
         frames, speech = clips.frames(index), clips.speech(index)
@@ -135,7 +134,8 @@ def main(args: argparse.Namespace) -> None:
     accelerator = seeded(config.schedule)
     trainer = SyncNetTrainer(config, Clips.read(args.data, "train"), accelerator)
     if fit(trainer, args, "syncnet", part="syncnet"):
-        share = found(trainer.updates.learnt.syncnet, Clips.read(args.data, "test"))
+        syncnet = trainer.updates.learnt.syncnet.cpu().eval()
+        share = found(syncnet, Clips.read(args.data, "test"))
         accelerator.print(
             f"SyncNet: {share:.1%} of the offsets planted in test clips found within a frame"
         )

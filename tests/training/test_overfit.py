@@ -46,7 +46,7 @@ def networks() -> FrozenNetworks:
 
 def test_a_clip_is_trained_on_and_shown_beside_what_was_made_of_it(clip, networks, tmp_path):
     model = variant(SETTINGS.model, context=6, mu=128, pose=2, channels=(32, 32, 16, 16, 8))
-    schedule = Schedule(steps=150, batch=12, learning_rate=3e-3, warmup=150, save_every=75)
+    schedule = Schedule(steps=220, batch=12, learning_rate=3e-3, warmup=220, save_every=110)
     config = variant(SETTINGS, model=model, schedule=schedule, frames=1, optimiser="Adam")
     fake = overfit.memorise(clip, networks, config, tmp_path)
     real = clip.frames(0)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -18,11 +16,11 @@ def ran(monkeypatch) -> list[str]:
     """The settings files of the steps that were started, none of which does anything."""
     started: list[str] = []
 
-    def run(command: list[str], check: bool) -> SimpleNamespace:
+    def run(command: list[str]) -> int:
         started.append(Path(command[command.index("--config") + 1]).stem)
-        return SimpleNamespace(returncode=0)
+        return 0
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(train_all, "run_step", run)
     return started
 
 
@@ -71,11 +69,11 @@ def test_a_step_that_fails_stops_the_others_and_the_command_ends_with_2(
 ):
     started = []
 
-    def run(command: list[str], check: bool) -> SimpleNamespace:
+    def run(command: list[str]) -> int:
         started.append(command)
-        return SimpleNamespace(returncode=1)
+        return 1
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(train_all, "run_step", run)
     line = ["train_all", "--data", "d", "--run", str(tmp_path / "run"), "--out", "o"]
     line += ["--configs", str(configs(tmp_path / "configs")), "--base", str(tmp_path)]
     monkeypatch.setattr("sys.argv", line)

@@ -24,7 +24,6 @@ def closures(folder: Path, clip: str, fps: int) -> list[int]:
             usecols=["start", "end", "phone"],
             dtype={"start": float, "end": float, "phone": str},
             keep_default_na=False,
-            float_precision="round_trip",
         )
     except (OSError, ValueError) as error:
         raise UserError(f"{path} holds no phones (start, end, phone): {error}") from None

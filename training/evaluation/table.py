@@ -47,7 +47,6 @@ def read_records(table: Path) -> pd.DataFrame:
         dtype={"clip": str, "method": str},
         keep_default_na=False,
         na_values=[""],
-        float_precision="round_trip",
     )
     if list(records.columns) != columns:
         raise UserError(f"{table} has other columns; it is an older one: name another --out.")
