@@ -122,18 +122,19 @@ def mixed(blocks: Iterable[np.ndarray], channel: int | None = None) -> Iterator[
     Raises CancelledError at the end when the channels cancel each other, as those of a balanced line that
     was recorded in stereo.
     """
-    powers, of_sum = torch.zeros(0), 0.0
+    powers, of_sum = np.zeros(0), 0.0
     for block in blocks:
-        samples = torch.from_numpy(block)
         if channel is not None:
-            yield samples[:, min(channel, samples.shape[1] - 1)]
+            yield torch.from_numpy(block[:, min(channel, block.shape[1] - 1)].copy())
             continue
-        if len(powers) != samples.shape[1]:
-            powers, of_sum = torch.zeros(samples.shape[1], dtype=torch.float64), 0.0
-        powers += samples.double().square().sum(dim=0)
-        of_sum += samples.double().sum(dim=1).square().sum().item()
-        yield samples.mean(dim=1)
-    if channel is None and of_sum < CANCELLED * powers.sum().item():
+        if len(powers) != block.shape[1]:
+            powers, of_sum = np.zeros(block.shape[1]), 0.0
+        if len(powers) > 1:
+            double = block.astype(np.float64)
+            powers += np.einsum("nc,nc->c", double, double)
+            of_sum += np.square(double.sum(axis=1)).sum()
+        yield torch.from_numpy(block).mean(dim=1)
+    if of_sum < CANCELLED * powers.sum():
         raise CancelledError(int(powers.argmax()))
 
 

@@ -87,7 +87,7 @@ def pictures(container: InputContainer, filters: Filters = ()) -> Iterator[np.nd
     stream = container.streams.best("video")
     assert isinstance(stream, VideoStream)
     build = partial(_picture_graph, aspect=stream.sample_aspect_ratio, filters=filters)
-    for frame in _filtered(_alike(_on_clock(container, stream)), build):
+    for frame in _filtered(_alike(_on_clock(container, stream), stream.average_rate), build):
         yield frame.to_ndarray()
 
 
@@ -161,8 +161,11 @@ def _decoded(container: InputContainer, stream: Stream) -> Iterator[Frame]:
             yield frame
 
 
-def _alike(frames: Iterator[Frame]) -> Iterator[VideoFrame]:
-    """Yield ``frames`` in the size and format of the first: a call's picture may change in size."""
+def _alike(frames: Iterator[Frame], rate: Fraction | None) -> Iterator[VideoFrame]:
+    """Yield ``frames`` in the size and format of the first: a call's picture may change in size.
+
+    Those without a duration, as in FLV files, last as at this ``rate``: else the last would be lost.
+    """
     first = None
     for frame in frames:
         assert isinstance(frame, VideoFrame)
@@ -171,6 +174,8 @@ def _alike(frames: Iterator[Frame]) -> Iterator[VideoFrame]:
             pts, time_base = frame.pts, frame.time_base
             frame = frame.reformat(first.width, first.height, first.format.name)
             frame.pts, frame.time_base = pts, time_base
+        if not frame.duration and frame.time_base and rate:
+            frame.duration = round(1 / (rate * frame.time_base))
         yield frame
 
 
