@@ -128,9 +128,6 @@ def _on_clock(container: InputContainer, stream: Stream) -> Iterator[Frame]:
             if at < end - JITTER:
                 offset, at = offset + end - at, end
             frame.pts = round(at / frame.time_base)
-            # Old codecs do not say how long a frame lasts, and the last one would be lost.
-            if isinstance(stream, VideoStream) and stream.average_rate and not frame.duration:
-                frame.duration = round(1 / (stream.average_rate * frame.time_base))
             end = max(end, at + _seconds(frame))
         yield frame
 
