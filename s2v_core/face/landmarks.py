@@ -40,6 +40,7 @@ class LandmarkNet(nn.Module):
 
     def __init__(self, config: LandmarkConfig) -> None:
         super().__init__()
+        self.config = config
         channels = [1] + [config.width * m for m in (1, 2, 4, 8)]
         self.features = nn.Sequential(
             *(

@@ -10,7 +10,7 @@ import cv2
 import pytest
 import soundfile
 from gradio_client import Client, handle_file
-from gradio_client.exceptions import AppError, ValidationError
+from gradio_client.exceptions import ValidationError
 
 from demo.tabs.mixer import SAME
 from s2v_core.media import audio
@@ -53,7 +53,7 @@ def test_what_is_heard_is_put_into_words(client, speech):
 
 def test_the_endpoints_say_what_they_take(client):
     api = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(api) == {"/generate", "/mix", "/hear"}
+    assert set(api) == {"/generate", "/mix", "/hear", "/verify"}
     for endpoint in api.values():
         assert endpoint["description"]
         assert all(field["python_type"]["type"] for field in endpoint["parameters"])
@@ -71,7 +71,7 @@ def test_unreadable_speech_is_refused_before_the_queue(client, not_audio):
 
 
 def test_an_unreadable_picture_is_refused_in_words(client, speech, not_audio):
-    with pytest.raises(AppError, match="not a picture"):
+    with pytest.raises(ValidationError, match="not a picture"):
         client.predict(handle_file(speech), handle_file(not_audio), api_name="/generate")
 
 

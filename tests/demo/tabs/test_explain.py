@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 
 from demo.tabs.explain import NEAREST, Explainer
@@ -19,7 +21,9 @@ def test_a_known_voice_is_named_with_its_portrait(model, tmp_path):
     portraits, figure, words = Explainer(model, Speakers.of(model), None).explain(
         tmp_path, str(SAD)
     )
-    assert words == "Nearest: Woman 2016, sad."
+    sure = r"\((\d+)% sure\)"
+    said = re.fullmatch(rf"Face: Woman 2016 {sure}. Emotion: sad {sure}.", words)
+    assert said and all(50 < int(share) <= 100 for share in said.groups())
     assert len(portraits) == NEAREST and portraits[0][1].startswith("2016 · 0.")
     assert [axes.get_title(loc="left") for axes in figure.axes][:2] == [
         "Waveform",

@@ -96,7 +96,7 @@ def test_two_visitors_see_their_own_faces_only(sessions, model, monkeypatch):
     assert apart[0] != apart[1]
 
 
-@pytest.mark.parametrize(("pace", "frames"), [(2.0, 22), (0.5, 8), (0.01, 3)])
+@pytest.mark.parametrize(("pace", "frames"), [(2.0, 22), (0.5, 9), (0.01, 3)])
 def test_a_slow_machine_renders_only_the_end_of_a_piece(model, voice, pace, frames):
     """22 frames are known of a second; in 0.7 of a second half the pace draws 0.35 s of it."""
     stream = model.stream()

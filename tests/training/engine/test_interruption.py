@@ -48,6 +48,9 @@ def test_in_another_thread_nothing_is_held() -> None:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_command_says_in_one_line_that_it_resumes(capsys, number, status) -> None:
+    # A shell's background jobs ignore Ctrl-C, and Python then leaves it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def work() -> None:
         os.kill(os.getpid(), number)
 
