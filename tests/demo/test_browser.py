@@ -192,7 +192,7 @@ def test_a_chosen_face_says_the_words_of_an_example(visit, tmp_path):
     tab.locator('button:has-text("Sad woman (German)"):visible').click()
     tab.wait_for_selector("#heard-speech a[download]")
     tab.click("#listen")
-    expect(tab.locator("#heard-status")).to_contain_text("Nearest: Woman 2016, sad.")
+    expect(tab.locator("#heard-status")).to_contain_text("Face: Woman 2016")
     tab.wait_for_selector("#heard img")
     tab.screenshot(path=tmp_path / "heard.png", full_page=True)
     for width in (1280, 820, 390):

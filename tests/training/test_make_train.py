@@ -16,6 +16,8 @@ from training import train_all
 from training.prepare import prepare
 
 ROOT = Path(__file__).parents[2]
+# Networks that no step of train_all makes: the one is imported, the other trained with a corpus of readers.
+BY_HAND = {"voice_activity", "voice_matcher"}
 SHIPPED = ROOT / "training" / "configs" / "avatars"
 SPEECH = ROOT / "demo" / "examples" / "sad_woman_german.wav"
 SPLITS = {"A01": "train", "A02": "train", "A07": "val", "A04": "test"}
@@ -71,7 +73,8 @@ def test_a_corpus_becomes_a_model_set_that_makes_a_video(corpus, tmp_path):
     command += ["--data", data, "--run", run, "--out", out]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert {path.name for path in out.iterdir()} == {*train_all.NETWORKS, *train_all.JUDGES}
+    expected = {*train_all.NETWORKS, *train_all.JUDGES} - BY_HAND
+    assert {path.name for path in out.iterdir()} == expected
     shutil.copy(ROOT / "checkpoints" / "avatars" / "portrait.png", out)
     for made in s2v_core.load(out, "cpu").generate(SPEECH, tmp_path / "videos"):
         frames = list(video.read(made.path))
