@@ -129,16 +129,34 @@ def train(folder: Path) -> None:
     strike(work, folder, 15, check)
 
 
-def prepare(folder: Path) -> None:
-    """A table names only what is whole, and no finished clip is made again after Ctrl-C."""
+def check_prepared(out: Path, n_clips: int) -> None:
+    """Every row of a table names frames of its own level; a finished corpus is removed, to begin anew."""
     import csv
 
+    import numpy as np
+
+    from training.data import shards
+
+    for table in out.glob("shards/[!.]*.csv"):
+        rows = list(csv.DictReader(table.open()))
+        frames = np.load(shards.path(out, table.stem, "frames"))
+        for row in rows:
+            start, level = int(row["start"]), int(row["name"][-2:])
+            assert (frames[start : start + 3] == level).all(), row
+    if (out / "clips.csv").exists():
+        assert len(list(csv.DictReader((out / "clips.csv").open()))) == n_clips
+        for path in out.rglob("*.csv"):
+            path.unlink()
+
+
+def prepare(folder: Path) -> None:
+    """A table names only what is whole, and no finished clip is made again after Ctrl-C."""
     import numpy as np
 
     from s2v_core.command import run_command
     from s2v_core.face.points import LIDS, POINTS
     from training import prepare as command
-    from training.data import alignment, corpora, shards
+    from training.data import alignment, corpora
     from training.engine.interruption import resumable
 
     video = folder / "clip.mp4"
@@ -165,19 +183,7 @@ def prepare(folder: Path) -> None:
 
         return run_command("prepare", lambda: resumable(go))
 
-    def check() -> None:
-        for table in out.glob("shards/[!.]*.csv"):
-            rows = list(csv.DictReader(table.open()))
-            frames = np.load(shards.path(out, table.stem, "frames"))
-            for row in rows:
-                start, level = int(row["start"]), int(row["name"][-2:])
-                assert (frames[start : start + 3] == level).all(), row
-        if (out / "clips.csv").exists():
-            assert len(list(csv.DictReader((out / "clips.csv").open()))) == len(clips)
-            for path in out.rglob("*.csv"):
-                path.unlink()
-
-    strike(work, folder, 12, check)
+    strike(work, folder, 12, lambda: check_prepared(out, len(clips)))
 
 
 def page(folder: Path) -> None:
